@@ -1,0 +1,119 @@
+"""A company as it is configured at an instant: its lines, houses, people, rosters and policies; and whom a target names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.domain.model import Callee, Contact, House, Line, Resident, Urgency
+from engine.domain.policy import Policy, Target, TargetKind
+from engine.domain.roster import Roster
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Everything about one УК. `roles` maps a company role («director») to a contact's id, `teams` a name to several."""
+
+    id: str
+    title: str
+    time_zone: str = "Europe/Moscow"
+    greeting: str | None = None
+    caller_id: str | None = None
+    lines: tuple[Line, ...] = ()
+    houses: dict[str, House] = field(default_factory=dict)
+    contacts: dict[str, Contact] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
+    teams: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rosters: dict[str, Roster] = field(default_factory=dict)
+    policies: tuple[Policy, ...] = ()
+    residents: dict[str, Resident] = field(default_factory=dict)
+    allowed_numbers: tuple[str, ...] = ("+7",)
+    """Prefixes that may be dialled at all."""
+    webhooks: dict[str, str] = field(default_factory=dict)
+    fallback: tuple[str, ...] = ()
+    """Numbers the dialplan rings by itself while the engine is away; empty: whoever is on duty, kept fresh."""
+
+    def may_dial(self, number: str) -> bool:
+        """Whether the number is on the allow-list of destinations."""
+        return number.startswith(self.allowed_numbers)
+
+    def line(self, did: str | None) -> Line | None:
+        """The line behind a DID, or None."""
+        return next((line for line in self.lines if line.did == did), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whom targets named: the people to ring, in order and each once, and the targets that named nobody, with the reason (Russian)."""
+
+    people: tuple[Callee, ...]
+    missing: tuple[str, ...] = ()
+
+
+def whom(
+    company: Company, targets: Iterable[Target], house: str | None, urgency: Urgency, now: datetime
+) -> Found:
+    """Resolve targets to people at `now`. Never raises: a target that vanished is a line of `missing`, and the walk moves on."""
+    people: dict[str, Callee] = {}
+    missing: list[str] = []
+    for target in targets:
+        callees, problem = _resolve(company, target, house, urgency, now)
+        if problem:
+            missing.append(f"{target}: {problem}")
+        for callee in callees:
+            callable_numbers = tuple(number for number in callee.numbers if company.may_dial(number))
+            if not callable_numbers:
+                missing.append(
+                    f"{target}: у контакта {callee.contact} нет номера, на который разрешено звонить"
+                )
+            elif callee.contact not in people:
+                people[callee.contact] = Callee(
+                    callee.contact,
+                    callee.name,
+                    callable_numbers,
+                    callee.time_zone,
+                    callee.wakes,
+                    callee.sleeps,
+                    callee.until,
+                )
+    return Found(tuple(people.values()), tuple(missing))
+
+
+def _resolve(
+    company: Company, target: Target, house: str | None, urgency: Urgency, now: datetime
+) -> tuple[list[Callee], str | None]:
+    until: datetime | None = None
+    match target.kind:
+        case TargetKind.CONTACT:
+            ids: tuple[str, ...] = (target.name,)
+        case TargetKind.TEAM:
+            if target.name not in company.teams:
+                return [], "такой бригады нет"
+            ids = company.teams[target.name]
+        case TargetKind.ON_CALL:
+            roster = company.rosters.get(target.name)
+            if roster is None:
+                return [], "такого графика нет"
+            duty = roster.on_duty(now)
+            ids, until = duty.contacts, duty.until
+            if not ids:
+                return [], "по графику никто не дежурит"
+        case TargetKind.ROLE:
+            owner, _, role = target.name.partition(".")
+            if owner == "company":
+                holder = company.roles.get(role)
+            elif house is None or house not in company.houses:
+                holder = company.roles.get(
+                    role
+                )  # the house is not known: the company's own holder of that role
+            else:
+                holder = company.houses[house].roles.get(role) or company.roles.get(role)
+            if holder is None:
+                return [], "эта роль никому не назначена"
+            ids = (holder,)
+        case TargetKind.WEBHOOK:
+            return [], None
+    unknown = [contact for contact in ids if contact not in company.contacts]
+    callees = [company.contacts[c].callee(urgency, until) for c in ids if c in company.contacts]
+    return callees, f"нет контакта {', '.join(unknown)}" if unknown else None

@@ -1,0 +1,255 @@
+"""What the flows need of the world, as protocols. Adapters fulfil them; fakes pass the same contract suites.
+
+All instants are aware datetimes in UTC, all durations seconds as float, all numbers E.164 strings («+79160000042»).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import NewType, Protocol
+
+from engine.domain.company import Company
+from engine.domain.events import Event
+from engine.domain.model import Outcome
+
+Sound = NewType("Sound", str)
+"""A media URI that Asterisk can play: «sound:/absolute/path/without/extension», «tone:…»."""
+
+
+class Cause(IntEnum):
+    """The Q.850 hang-up causes that we send."""
+
+    NORMAL = 16
+    BUSY = 17
+    ANSWERED_ELSEWHERE = 26
+    CONGESTION = 34
+
+
+class DialFailed(Exception):  # noqa: N818 - an expected end of a dial, turned into a value at once by `flows.dialout`
+    """The dialled leg never came up. `outcome` says how; `cause` is Q.850, `tech_cause` the SIP status, where known."""
+
+    def __init__(self, outcome: Outcome, cause: int | None = None, tech_cause: int | None = None) -> None:
+        super().__init__(f"dial ended: {outcome} (Q.850 {cause}, SIP {tech_cause})")
+        self.outcome, self.cause, self.tech_cause = outcome, cause, tech_cause
+
+
+class Clock(Protocol):
+    """The time. Tests put a virtual one here."""
+
+    def now(self) -> datetime:
+        """The current instant, UTC."""
+        ...
+
+
+class Leg(Protocol):
+    """One party's channel, as long as it lives. Every awaitable raises `HungUp` promptly once the far end is gone.
+
+    Used as `async with leg:`, it is ended on leaving the block, whatever happened in it.
+    """
+
+    @property
+    def id(self) -> str:
+        """The Asterisk channel's id; it names the recording and, for a dialled leg, is the attempt's id."""
+        ...
+
+    @property
+    def number(self) -> str | None:
+        """The far end's number, E.164 if it could be read so; None if withheld."""
+        ...
+
+    @property
+    def did(self) -> str | None:
+        """The number that was dialled to reach us; None for a leg that we dialled."""
+        ...
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the leg was already up when this engine met it (a restart): answered and recording since before."""
+        ...
+
+    @property
+    def answered(self) -> bool:
+        """Whether the leg is up."""
+        ...
+
+    @property
+    def hung_up(self) -> int | None:
+        """The Q.850 cause once the far end is gone, else None."""
+        ...
+
+    async def answer(self) -> None:
+        """Answer; returns when the leg is up. On a leg that is up already: nothing."""
+        ...
+
+    async def play(self, *sounds: Sound) -> None:
+        """Play the sounds one after the other to their end. Cancelling stops the sound at once (barge-in)."""
+        ...
+
+    async def key(self, timeout: float) -> str | None:
+        """The next key (0-9 * # A-D), those pressed earlier first; None after `timeout` seconds without one."""
+        ...
+
+    def forget_keys(self) -> None:
+        """Drop the keys pressed so far and not yet asked for."""
+        ...
+
+    async def ended(self) -> int:
+        """Wait until the far end is gone; returns the Q.850 cause. (The one awaitable that does not raise `HungUp`.)"""
+        ...
+
+    async def hang_up(self, cause: Cause = Cause.NORMAL) -> None:
+        """End the leg. Twice, or after the far end did: nothing."""
+        ...
+
+    async def __aenter__(self) -> Leg: ...
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """One call out. `attempt` becomes the channel's id; `caller_id` is our own number; `trunk` None takes the first one."""
+
+    attempt: str
+    number: str
+    ring_seconds: float
+    caller_id: str | None = None
+    trunk: str | None = None
+    company: str | None = None
+    """Names the folder of the recording."""
+
+
+class Telephony(Protocol):
+    """Asterisk, seen from a flow."""
+
+    def inbound(self) -> AsyncIterator[Leg]:
+        """Every leg that comes in, in order, and each one found alive after a restart (`adopted`). One consumer: `app`."""
+        ...
+
+    def dial(self, dial: Dial) -> AbstractAsyncContextManager[Leg]:
+        """Ring a number; the block begins when it answers (its recording has begun) and ends the leg on leaving.
+
+        Raises `DialFailed` with the outcome, `AttemptExists` if that channel id is up already, `TelephonyAway`.
+        Cancelled while ringing: the ringing stops, with «answered elsewhere».
+        """
+        ...
+
+    def adopt(self, attempt: str) -> Leg | None:
+        """The answered leg of a dial that an earlier engine left behind, alive; None if there is none."""
+        ...
+
+    async def hang_up(self, channel: str, cause: Cause = Cause.NORMAL) -> None:
+        """End a channel by id, whoever owns it. Already gone: nothing. Raises `TelephonyAway`."""
+        ...
+
+    async def alive(self) -> frozenset[str]:
+        """The ids of all channels that are up or ringing now. Raises `TelephonyAway`."""
+        ...
+
+    def bridge(self, one: Leg, other: Leg) -> AbstractAsyncContextManager[None]:
+        """Let two legs talk to each other while the block lasts."""
+        ...
+
+
+class Voice(Protocol):
+    """Turns text into speech."""
+
+    async def speak(self, text: str, language: str = "ru") -> Sound:
+        """A sound that says `text`; rendered once and then found by its text. Raises `VoiceFailed`."""
+        ...
+
+
+class Store(Protocol):
+    """Timelines. A returned append is on disk."""
+
+    async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
+        """Start a timeline with `events` (a `TicketOpened` first) and return its number.
+
+        `key` makes it idempotent: the second time the first one's number is returned and nothing is written.
+        """
+        ...
+
+    async def append(self, ticket: int, events: Sequence[Event], expect: int | None = None) -> bool:
+        """Append the events, all or none. With `expect`, only if the timeline has exactly that length; else False.
+
+        Raises `NotKnown` for an unknown ticket and `StoreFailed` if they could not be made durable.
+        """
+        ...
+
+    async def history(self, ticket: int, since: int = 0) -> Sequence[Event]:
+        """The timeline from event number `since` + 1 on. Raises `NotKnown`."""
+        ...
+
+    async def changed(self, ticket: int, since: int, timeout: float | None) -> bool:
+        """Wait until the timeline is longer than `since` or `timeout` seconds are over; whether it is longer."""
+        ...
+
+    async def ticket_of_call(self, call: str) -> int | None:
+        """Which ticket a channel id belongs to, by its `CallStarted` or `DialStarted`."""
+        ...
+
+    async def escalating(self) -> Sequence[int]:
+        """The tickets whose walk is not over (see `engine.domain.escalation.Walk.over`)."""
+        ...
+
+    async def calls_without_end(self) -> Sequence[tuple[int, str]]:
+        """(ticket, call) of every `CallStarted` that has no `CallEnded`: what a crash left open."""
+        ...
+
+    async def unsent_texts(self) -> Sequence[tuple[int, str]]:
+        """(ticket, text) of every `TextQueued` that was neither sent nor failed."""
+        ...
+
+    def feed(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[int, int, Event]]]:
+        """Every event from now on as (ticket, seq, event), in the order of their commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finished recording."""
+
+    recording: str
+    seconds: float
+    flaw: str | None
+
+
+class Recordings(Protocol):
+    """The folder of recordings. Legs are recorded by the dialplan; this closes and keeps them."""
+
+    async def finish(self, company: str, call: str, seconds: float | None) -> Kept | None:
+        """Close the call's two legs, join them to stereo (far end left, we right) and keep them; None if there are none.
+
+        `seconds` is how long the call was up, to flag a recording that is shorter. Idempotent.
+        """
+        ...
+
+    async def orphans(self) -> Sequence[str]:
+        """Ids of the calls that have legs on disk which nobody has finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text to send. `id` is idempotent: the same id is never sent twice by the same provider."""
+
+    id: str
+    number: str
+    body: str
+    company: str
+
+
+class Texts(Protocol):
+    """The way out for SMS."""
+
+    async def send(self, message: Message) -> str:
+        """Hand the message over; returns the provider's name. Raises `ConnectionError` (try later) or `ValueError` (never)."""
+        ...
+
+
+Companies = Callable[[], Sequence[Company]]
+"""The companies as they are configured now; a reload shows at the next call."""
