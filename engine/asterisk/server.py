@@ -1,0 +1,332 @@
+"""A private Asterisk as a child process: write its run tree, start it, know when it is ready, stop it."""
+
+import asyncio
+import contextlib
+import ctypes
+import hashlib
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+
+from engine.asterisk.modules import MODULES, REQUIRED_MODULES
+from engine.asterisk.settings import AsteriskSettings, DeskPhone, Trunk, demo_trunk
+from engine.share import share_dir
+
+__all__ = [
+    "AsteriskFailed", "AsteriskServer", "AsteriskSettings", "DeskPhone", "PortTaken", "Trunk", "demo_trunk", "render",
+]  # fmt: skip
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 5.0
+CLI_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_SOCKET_PATH_BYTES = 100  # a UNIX socket's path may have 107
+_PR_SET_PDEATHSIG = 1
+# Loaded modules complain when these are not there, and need nothing said in them.
+_EMPTY_FILES = ("features.conf", "musiconhold.conf", "udptl.conf", "cli_aliases.conf", "ccss.conf",
+                "cel.conf", "codecs.conf", "websocket_client.conf", "cli.conf", "cli_permissions.conf")  # fmt: skip
+
+
+class PortTaken(OSError):
+    """A port that Asterisk needs is in use by another program; the text says which, and how to move ours."""
+
+
+class AsteriskFailed(RuntimeError):
+    """Asterisk did not get ready, or went away; the text ends with its own last words."""
+
+
+def render(settings: AsteriskSettings) -> None:
+    """Write the run tree of `settings`: every directory, and every file of etc/ in one atomic step each.
+
+    Raises FileNotFoundError if the prefix holds no Asterisk.
+    """
+    available = {path.stem for path in (settings.prefix / "modules").glob("*.so")}
+    if missing := [name for name in REQUIRED_MODULES if name not in available]:
+        raise FileNotFoundError(
+            f"no usable Asterisk in {settings.prefix} (no {', '.join(missing[:3])}); run asterisk/fetch.py"
+        )
+    run = settings.run_dir
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    control = _control_dir(settings)
+    for name in (
+        "etc",
+        "lib/keys",
+        "data/sounds",
+        "spool/recording",
+        "spool/tmp",
+        "spool/outgoing",
+        "log",
+        "cache",
+    ):
+        (run / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (control, settings.live_dir, settings.sounds_dir):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    share = settings.prefix / "share"
+    for name in ("documentation", "rest-api"):
+        _link(run / "data" / name, share / name)
+    for sounds in (share / "sounds").glob("*"):
+        _link(run / "data" / "sounds" / sounds.name, sounds)
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([share_dir() / "asterisk", share_dir() / "dialplans"]),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - these are not web pages; the settings check their own values
+        keep_trailing_newline=True,
+    )
+    context = {
+        "s": settings,
+        "etc": run / "etc",
+        "control_dir": control,
+        "modules": [name for name in MODULES if name in available],
+        "required": REQUIRED_MODULES,
+    }
+    files = {
+        name.removesuffix(".j2"): environment.get_template(name).render(context)
+        for name in environment.list_templates(extensions=["j2"])
+    }
+    for name in _EMPTY_FILES:
+        files.setdefault(name, "[general]\n")
+    for name, text in files.items():
+        _write(run / "etc" / name, text)
+    for stale in {path.name for path in (run / "etc").iterdir()} - files.keys():
+        (run / "etc" / stale).unlink()
+
+
+class AsteriskServer:
+    """One Asterisk process. Not reusable after `stop`: make another from the same settings.
+
+    With `dies_with_parent` the kernel ends it together with the thread that started it: for tests, where an Asterisk
+    left over would be talked to by the next run.
+    """
+
+    def __init__(self, settings: AsteriskSettings, *, dies_with_parent: bool = False) -> None:
+        self.settings = settings
+        self._dies_with_parent = dies_with_parent
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> "AsteriskServer":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id; RuntimeError before `start`."""
+        if self._process is None:
+            raise RuntimeError("Asterisk has not been started")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def console_log(self) -> Path:
+        return self.settings.run_dir / "console.log"
+
+    async def start(self, timeout: float = READY_SECONDS) -> None:
+        """Write the run tree, start, and return when Asterisk says FullyBooted.
+
+        Raises PortTaken, FileNotFoundError (no Asterisk in the prefix) or AsteriskFailed.
+        """
+        settings = self.settings
+        await asyncio.to_thread(render, settings)
+        await asyncio.to_thread(_end_leftover, settings)
+        check_ports(settings)
+        with self.console_log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                str(settings.prefix / "bin" / "asterisk"), "-f", "-C", str(settings.config_file),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.run_dir,
+                start_new_session=True,  # a Ctrl-C at the terminal is its owner's to pass on
+                preexec_fn=_die_with_parent if self._dies_with_parent else None,
+            )  # fmt: skip
+        try:
+            async with asyncio.timeout(timeout):
+                while not await self._fully_booted():
+                    if not self.running:
+                        raise AsteriskFailed(
+                            f"Asterisk ended with code {self._process.returncode}{self.last_words()}"
+                        )
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            await self.kill()
+            raise AsteriskFailed(f"Asterisk was not ready after {timeout:.0f} s{self.last_words()}") from None
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def wait(self) -> int:
+        """Wait until the process has ended; return its exit code (negative: the signal that ended it)."""
+        if self._process is None:
+            raise RuntimeError("Asterisk has not been started")
+        return await self._process.wait()
+
+    async def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """End it: calls get their BYE. With calls up it may hang, so it is killed after `timeout` seconds."""
+        if self._process is None or not self.running:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL: calls are left without a BYE, recordings without a header."""
+        if self._process is None or not self.running:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def cli(self, command: str, timeout: float = CLI_SECONDS) -> str:
+        """What Asterisk's console answers to `command`. Raises AsteriskFailed if it cannot be asked."""
+        process = await asyncio.create_subprocess_exec(
+            str(self.settings.prefix / "bin" / "asterisk"), "-C", str(self.settings.config_file), "-rx", command,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(timeout):
+                out, err = await process.communicate()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            raise AsteriskFailed(
+                f"Asterisk did not answer {command!r}: {err.decode(errors='replace').strip()}"
+            )
+        return out.decode(errors="replace")
+
+    async def channels_count(self) -> int:
+        """How many channels are up."""
+        said = await self.cli("core show channels count")
+        found = re.search(r"(\d+) active channel", said)
+        if not found:
+            raise AsteriskFailed(f"Asterisk's channel count was not understood: {said!r}")
+        return int(found[1])
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of its logs, each line indented under the error that quotes it; empty if there is none."""
+        words: list[str] = []
+        for path in (self.settings.run_dir / "log" / "messages.log", self.console_log):
+            with contextlib.suppress(OSError):
+                words += path.read_text(errors="replace").splitlines()[-lines:]
+        return "".join(f"\n    {line}" for line in words)
+
+    async def _fully_booted(self) -> bool:
+        """Ask by AMI. A manager that refuses our secret is another Asterisk's, or ours is misconfigured."""
+        settings = self.settings
+        try:
+            reader, writer = await asyncio.open_connection(settings.control_host, settings.ami_port)
+        except OSError:
+            return False
+        try:
+            writer.write(
+                f"Action: Login\r\nUsername: {settings.ami_user}\r\nSecret: {settings.ami_password}\r\n"
+                "Events: system\r\n\r\n".encode()
+            )
+            while line := await reader.readline():
+                if line.startswith(b"Message: Authentication failed"):
+                    raise AsteriskFailed(
+                        f"the manager on port {settings.ami_port} refused our password{self.last_words()}"
+                    )
+                if line.startswith(b"Event: FullyBooted"):
+                    return True
+            return False
+        except ConnectionError:
+            return False
+        finally:
+            writer.close()
+
+
+def check_ports(settings: AsteriskSettings) -> None:
+    """Raise PortTaken, naming port, purpose and the setting that moves it, unless SIP, AMI and ARI are free."""
+    for name, host, port, kind in (
+        ("SIP", settings.sip_host, settings.sip_port, socket.SOCK_DGRAM),
+        ("AMI", settings.control_host, settings.ami_port, socket.SOCK_STREAM),
+        ("ARI", settings.control_host, settings.ari_port, socket.SOCK_STREAM),
+    ):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            if (
+                kind == socket.SOCK_STREAM
+            ):  # Asterisk sets it too, or a restart would wait for old connections
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise PortTaken(
+                    error.errno,
+                    f"port {port} on {host} ({name}) is taken ({error.strerror}); set DOZVON_BASE_PORT to move all "
+                    f"ports of this installation, e.g. DOZVON_BASE_PORT={settings.base_port + 5000}",
+                ) from error
+
+
+def _control_dir(settings: AsteriskSettings) -> Path:
+    """Where the control socket lies: under the run directory, unless that makes its name too long for a socket."""
+    inside = settings.run_dir / "run"
+    if len(os.fsencode(inside / "asterisk.ctl")) <= _SOCKET_PATH_BYTES:
+        return inside
+    digest = hashlib.sha256(os.fsencode(settings.run_dir)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"dozvon-{os.getuid()}-{digest}"
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end_leftover(settings: AsteriskSettings) -> None:
+    """End the Asterisk that an earlier run of this very tree left behind (its owner was killed). Blocks."""
+    try:
+        pid = int((_control_dir(settings) / "asterisk.pid").read_text())
+        handle = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if os.fsencode(settings.config_file) not in command:
+            return  # the number has been given to some other program since
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(handle, sent)
+            if select.select([handle], [], [], STOP_SECONDS)[0]:
+                return
+    except (OSError, ProcessLookupError):
+        return  # it has just ended by itself
+    finally:
+        os.close(handle)
+
+
+def _link(link: Path, target: Path) -> None:
+    if not target.exists() or (link.is_symlink() and link.readlink() == target):
+        return
+    with _replacing(link) as fresh:
+        fresh.symlink_to(target)
+
+
+def _write(path: Path, text: str) -> None:
+    with _replacing(path) as fresh:
+        fresh.touch(mode=0o600)
+        fresh.write_text(text)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    yield fresh
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    fresh.replace(path)
