@@ -144,6 +144,8 @@ class DialStarted(Event):
     purpose: Purpose = Purpose.ACCEPT
     name: str | None = None
     ring_seconds: float = 25.0
+    trunk: int = 0
+    """Which trunk, counted from the preferred one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
