@@ -74,6 +74,7 @@ class AsteriskSettings:
     fallback_message_seconds: int = 60
     fallback_silence_seconds: int = 4
     fallback_ring_seconds: int = 25
+    fallback_confirm_seconds: int = 5  # to press 1 in, after each of two askings
     fallback_rounds: int = 3
     sip_host: str = "127.0.0.1"
     control_host: str = "127.0.0.1"  # AMI and ARI: nothing but this machine ever needs them

@@ -1,0 +1,218 @@
+"""A real Asterisk from our templates: it starts, refuses strangers, and serves a resident while the engine is away."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engine.asterisk.server import (
+    AsteriskFailed,
+    AsteriskServer,
+    AsteriskSettings,
+    DeskPhone,
+    PortTaken,
+    Trunk,
+    demo_trunk,
+)
+from tests.e2e.wire import Phone, phone
+
+PREFIX = Path(__file__).parents[2] / ".cache" / "asterisk"
+DID = "+74950000112"
+PATIENCE_SECONDS = 20.0
+
+pytestmark = pytest.mark.skipif(
+    not PREFIX.exists(), reason="no Asterisk in .cache/asterisk: run `make setup`"
+)
+
+
+def free_base_port() -> int:
+    """A base whose four neighbours are free now, below the range that the kernel hands out by itself."""
+    for base in range(21000 + os.getpid() % 40 * 20, 21980, 20):
+        with contextlib.ExitStack() as probes:
+            try:
+                for offset, kind in (
+                    (0, socket.SOCK_DGRAM),
+                    (1, socket.SOCK_STREAM),
+                    (2, socket.SOCK_STREAM),
+                ):
+                    probe = probes.enter_context(socket.socket(socket.AF_INET, kind))
+                    probe.bind(("127.0.0.1", base + offset))
+            except OSError:
+                continue
+            return base
+    raise RuntimeError("no free ports")
+
+
+def settings(tmp_path: Path, base_port: int, **changes: object) -> AsteriskSettings:
+    values: dict[str, object] = {
+        "prefix": PREFIX,
+        "run_dir": tmp_path / "asterisk",
+        "base_port": base_port,
+        "ari_password": "ari-secret",
+        "ami_password": "ami-secret",
+        "live_dir": tmp_path / "live",
+        "sounds_dir": tmp_path / "sounds",
+        "trunks": (demo_trunk(base_port),),
+        "desk_phones": (DeskPhone("operator1", "desk-secret"),),
+        "fallback_numbers": {DID: ("+79000000001", "+79000000002")},
+        "fallback_silence_seconds": 1,
+        "fallback_ring_seconds": 3,
+        "fallback_confirm_seconds": 1,
+        "rtp_ports": 200,
+        **changes,
+    }
+    for name in ("fallback-greeting", "fallback-hold", "fallback-confirm"):  # shorter than Asterisk's own
+        tone(tmp_path / "sounds" / f"{name}.wav", 0.5)
+    return AsteriskSettings(**values)  # type: ignore[arg-type]
+
+
+def tone(path: Path, seconds: float) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with wave.open(str(path), "wb") as audio:
+        audio.setparams((1, 2, 8000, 0, "NONE", ""))
+        audio.writeframes(b"\x00\x20\x00\xe0" * int(4000 * seconds))
+
+
+@pytest.fixture
+async def asterisk(tmp_path: Path) -> AsyncIterator[AsteriskServer]:
+    async with AsteriskServer(settings(tmp_path, free_base_port()), dies_with_parent=True) as server:
+        yield server
+        assert await no_channels(server), "a channel was left behind"
+
+
+async def no_channels(server: AsteriskServer) -> bool:
+    for _ in range(100):
+        if await server.channels_count() == 0:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+def sidecar(server: AsteriskServer) -> list[tuple[str, str]]:
+    (path,) = server.settings.live_dir.glob("*.fallback")
+    return [(key, value) for key, _, value in (line.partition("=") for line in path.read_text().splitlines())]
+
+
+def seconds(path: Path) -> float:
+    with wave.open(str(path)) as audio:
+        return audio.getnframes() / audio.getframerate()
+
+
+async def until_ended(server: AsteriskServer) -> dict[str, str]:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while "ended" not in dict(sidecar(server)):
+            await asyncio.sleep(0.05)
+    return dict(sidecar(server))
+
+
+async def speaks(resident: Phone, seconds: float) -> None:
+    """Talk for a while into the recording of the message, which begins after the greeting, then be silent."""
+    await asyncio.sleep(seconds)
+    resident.talking = False
+
+
+async def test_a_resident_is_served_without_the_engine(asterisk: AsteriskServer) -> None:
+    port = asterisk.settings.sip_port
+    async with phone("+79160000042") as resident, phone("staff", port + 50) as staff, asyncio.timeout(60):
+        assert await resident.calls(DID, port) == 200
+        talk = asyncio.create_task(speaks(resident, 2.5))
+        assert await staff.rings() == "+79000000001"
+        staff.refuses()
+        assert await staff.rings() == "+79000000002"
+        staff.answers()
+        await asyncio.sleep(0.5)
+        staff.presses("1")
+        await asyncio.sleep(2)
+        heard = staff.frames
+        await asyncio.sleep(0.5)
+        assert staff.frames > heard, "the resident and the staff are not connected"
+        resident.hangs_up()
+        await staff.is_hung_up()
+        await talk
+    facts = await until_ended(asterisk)
+    assert (facts["did"], facts["caller"]) == (DID, "+79160000042")
+    assert (facts["outcome"], facts["accepted"]) == ("accepted", "+79000000002")
+    assert [value for key, value in sidecar(asterisk) if key == "rang"] == ["+79000000001", "+79000000002"]
+    assert await no_channels(asterisk)
+    live = asterisk.settings.live_dir
+    for call in (facts["call"], facts["leg"]):
+        heard_in, heard_out = (seconds(live / f"{call}-{leg}.wav") for leg in ("in", "out"))
+        assert heard_in > 2
+        assert abs(heard_in - heard_out) < 0.1
+    assert seconds(live / f"{facts['message']}.wav") > 0.5
+
+
+async def test_a_voicemail_does_not_accept(asterisk: AsteriskServer) -> None:
+    """Somebody answers and presses nothing: the next number is rung, and the engine's numbers replace the settings'."""
+    port = asterisk.settings.sip_port
+    await asterisk.cli(f"database put dozvon/fallback/{DID} 1 +79000000003")
+    await asterisk.cli(f"database put dozvon/fallback/{DID} 2 +79000000004")
+    async with phone("+79160000042") as resident, phone("staff", port + 50) as staff, asyncio.timeout(60):
+        assert await resident.calls(DID, port) == 200
+        resident.talking = False
+        assert await staff.rings() == "+79000000003"
+        staff.answers()
+        await staff.is_hung_up()
+        assert await staff.rings() == "+79000000004"
+        resident.hangs_up()
+    facts = await until_ended(asterisk)
+    assert facts["outcome"] == "message"
+    assert "accepted" not in facts
+
+
+async def test_a_disk_that_is_full_keeps_the_call(tmp_path: Path) -> None:
+    made = settings(tmp_path, free_base_port())
+    async with AsteriskServer(made, dies_with_parent=True) as server:
+        made.live_dir.rmdir()
+        made.live_dir.write_text("not a directory: nothing can be recorded")
+        async with phone("+79160000042") as resident, asyncio.timeout(30):
+            assert await resident.calls(DID, made.sip_port) == 200
+            await asyncio.sleep(1.0)
+            assert resident.frames > 15, "the caller hears nothing"
+            resident.hangs_up()
+            assert await no_channels(server)
+
+
+async def test_strangers_and_hostile_callers(asterisk: AsteriskServer) -> None:
+    port = asterisk.settings.sip_port
+    async with phone("operator1") as impostor, asyncio.timeout(10):
+        assert await impostor.calls(DID, port) == 401
+    async with phone("+7$(touch)&'(42),x") as hostile, asyncio.timeout(20):
+        assert await hostile.calls(DID, port) == 200
+        hostile.hangs_up()
+        assert await no_channels(asterisk)
+    facts = await until_ended(asterisk)
+    assert set(facts["caller"]) <= set("+0123456789")
+
+
+async def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
+    base = free_base_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+        squatter.bind(("127.0.0.1", base))
+        with pytest.raises(PortTaken, match=rf"port {base} .*SIP.*DOZVON_BASE_PORT"):
+            await AsteriskServer(settings(tmp_path, base)).start()
+
+
+async def test_a_leftover_of_the_same_tree_is_replaced(tmp_path: Path) -> None:
+    made = settings(tmp_path, free_base_port())
+    first = AsteriskServer(made, dies_with_parent=True)
+    await first.start()
+    async with AsteriskServer(made, dies_with_parent=True) as second:
+        assert second.pid != first.pid
+        assert await first.wait() is not None
+
+
+async def test_a_wrong_set_up_is_told_in_its_own_words(tmp_path: Path) -> None:
+    broken = settings(tmp_path, free_base_port(), trunks=(Trunk("dozvon", "127.0.0.1"),), rtp_ports=2)
+    server = AsteriskServer(broken, dies_with_parent=True)
+    await server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    assert await server.wait() == -signal.SIGKILL
+    with pytest.raises(AsteriskFailed):
+        await server.cli("core show uptime")
