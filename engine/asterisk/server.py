@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import jinja2
 
@@ -111,6 +113,7 @@ class AsteriskServer:
         self.settings = settings
         self._dies_with_parent = dies_with_parent
         self._process: asyncio.subprocess.Process | None = None
+        self._tree: TextIO | None = None
 
     async def __aenter__(self) -> "AsteriskServer":
         await self.start()
@@ -140,9 +143,18 @@ class AsteriskServer:
         Raises PortTaken, FileNotFoundError (no Asterisk in the prefix) or AsteriskFailed.
         """
         settings = self.settings
-        await asyncio.to_thread(render, settings)
-        await asyncio.to_thread(_end_leftover, settings)
-        check_ports(settings)
+        self._tree = await asyncio.to_thread(_own_tree, settings.run_dir)
+        try:
+            await asyncio.to_thread(_end_leftover, settings)
+            check_ports(settings)
+            await asyncio.to_thread(render, settings)
+            await self._launch(timeout)
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _launch(self, timeout: float) -> None:
+        settings = self.settings
         with self.console_log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 str(settings.prefix / "bin" / "asterisk"), "-f", "-C", str(settings.config_file),
@@ -159,11 +171,7 @@ class AsteriskServer:
                         )
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            await self.kill()
             raise AsteriskFailed(f"Asterisk was not ready after {timeout:.0f} s{self.last_words()}") from None
-        except BaseException:
-            await self.kill()
-            raise
 
     async def wait(self) -> int:
         """Wait until the process has ended; return its exit code (negative: the signal that ended it)."""
@@ -173,23 +181,23 @@ class AsteriskServer:
 
     async def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End it: calls get their BYE. With calls up it may hang, so it is killed after `timeout` seconds."""
-        if self._process is None or not self.running:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._process.wait()
-        except TimeoutError:
-            await self.kill()
+        if self._process is not None and self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._process.wait()
+        await self.kill()
 
     async def kill(self) -> None:
         """SIGKILL: calls are left without a BYE, recordings without a header."""
-        if self._process is None or not self.running:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        if self._process is not None and self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
 
     async def cli(self, command: str, timeout: float = CLI_SECONDS) -> str:
         """What Asterisk's console answers to `command`. Raises AsteriskFailed if it cannot be asked."""
@@ -286,6 +294,21 @@ def _control_dir(settings: AsteriskSettings) -> Path:
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _own_tree(run_dir: Path) -> TextIO:
+    """Take the run tree for ourselves, for as long as the returned file is open."""
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tree = (run_dir / "owner.lock").open("w")
+    try:
+        fcntl.flock(tree, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tree.close()
+        raise AsteriskFailed(
+            f"another dozvon is running Asterisk in {run_dir}; stop it, or give this one its own DOZVON_DATA_DIR and "
+            "DOZVON_BASE_PORT"
+        ) from None
+    return tree
 
 
 def _end_leftover(settings: AsteriskSettings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _NUMBER = re.compile(r"\+?[0-9]{2,15}")
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
-_PLAIN_PATH = re.compile(r"[^\s,;:&|\"'$(){}\[\]\\^]+")
+_PLAIN_PATH = re.compile(r"[^\r\n\t,;:&|\"'$(){}\[\]\\^]+(?<! )")
 _ONE_LINE = re.compile(r"[^\r\n;<>\"]*")
 
 FAR_END_OFFSET = 50  # the simulated telephone network of the demo company listens on the base port plus this

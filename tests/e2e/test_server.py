@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import os
+import pickle
 import signal
 import socket
+import sys
 import wave
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -200,12 +203,38 @@ async def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
 
 
 async def test_a_leftover_of_the_same_tree_is_replaced(tmp_path: Path) -> None:
+    """Its owner was killed, so nobody holds the tree any more; its Asterisk makes room for ours."""
     made = settings(tmp_path, free_base_port())
-    first = AsteriskServer(made, dies_with_parent=True)
-    await first.start()
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", START_AND_DIE, stdin=PIPE, stdout=PIPE)
+    said, _ = await owner.communicate(pickle.dumps(made))
+    assert owner.returncode == -signal.SIGKILL
+    leftover = int(said)
+    assert b"asterisk" in command_line(leftover)
     async with AsteriskServer(made, dies_with_parent=True) as second:
-        assert second.pid != first.pid
-        assert await first.wait() is not None
+        assert second.pid != leftover
+        assert not command_line(leftover)
+        with pytest.raises(AsteriskFailed, match="another dozvon is running"):
+            await AsteriskServer(made).start()
+        assert await second.channels_count() == 0
+
+
+def command_line(pid: int) -> bytes:
+    """Empty for a process that has ended, whether or not somebody has fetched its exit code yet."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+START_AND_DIE = """
+import asyncio, os, pickle, signal, sys
+from engine.asterisk.server import AsteriskServer
+async def main():
+    server = AsteriskServer(pickle.load(sys.stdin.buffer))
+    await server.start()
+    print(server.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
 
 
 async def test_a_wrong_set_up_is_told_in_its_own_words(tmp_path: Path) -> None:
