@@ -1,0 +1,146 @@
+"""One SIP address for all softphones: a UDP forwarder in front of the worker processes.
+
+It is a stateless proxy (RFC 3261, 16.11) that keeps one thing: which worker has which Call-ID. A request goes down with a Via of
+ours on top, a response goes up without it; nothing else is touched. It reads no more of a message than its first line and
+four headers. A new INVITE is offered to `on_invite`; while that has no worker to name, the message is dropped and the caller's
+retransmission asks again, so an unanswered `silent` phone is simply one that never gets a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import unquote
+
+Address = tuple[str, int]
+
+ROUTE_KEPT_SECONDS = 64.0
+"""64 × T1 and a margin: nothing of a finished call is retransmitted after that."""
+
+_REQUEST = re.compile(rb"(?P<method>[A-Z]+) (?P<uri>\S+) SIP/2\.0\r\n")
+_CALL_ID = re.compile(rb"^(?:Call-ID|i)[ \t]*:[ \t]*(\S+)", re.I | re.M)
+_TOP_VIA = re.compile(rb"^(?:Via|v)[ \t]*:[^\r\n]*\r\n", re.I | re.M)
+_HEADER = re.compile(r"^([A-Za-z-]+)[ \t]*:[ \t]*(.*?)\r?$", re.M)
+_TO_TAG = re.compile(rb"^(?:To|t)[ \t]*:[^\r\n]*;tag=", re.I | re.M)
+_FROM = re.compile(r'(?:"?(?P<name>[^"<]*?)"?\s*<)?sips?:(?P<user>[^@;>]+)@')
+_USER = re.compile(r"sips?:([^@;>]+)@")
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """What a ringing phone can know: the number dialled, who calls, and every header as it came."""
+
+    call_id: str
+    number: str
+    caller: str
+    caller_name: str
+    headers: dict[str, str] = field(repr=False)
+
+    @classmethod
+    def parse(cls, message: bytes) -> Invite:
+        """Read an INVITE; raises `ValueError` on anything else."""
+        first, call_id = _REQUEST.match(message), _CALL_ID.search(message)
+        if first is None or first["method"] != b"INVITE" or call_id is None:
+            raise ValueError("not an INVITE with a Call-ID")
+        text = message.partition(b"\r\n\r\n")[0].decode(errors="replace")
+        headers = {name.title(): value for name, value in reversed(_HEADER.findall(text))}
+        number = _USER.match(first["uri"].decode())
+        caller = _FROM.search(headers.get("From", headers.get("F", "")))
+        return cls(
+            call_id=call_id[1].decode(),
+            number=unquote(number[1]) if number else "",
+            caller=unquote(caller["user"]) if caller else "",
+            caller_name=(caller["name"] or "") if caller else "",
+            headers=headers,
+        )
+
+
+@dataclass(slots=True)
+class _Route:
+    upstream: Address
+    worker: Address
+    released_at: float | None = None
+
+
+class Switchboard(asyncio.DatagramProtocol):
+    """Forwards SIP between whoever calls `address` and the workers. Open with `await Switchboard.open(...)`."""
+
+    def __init__(self, on_invite: Callable[[Invite], Address | None]) -> None:
+        self._on_invite = on_invite
+        self._routes: dict[bytes, _Route] = {}
+        self._transport: asyncio.DatagramTransport | None = None
+        self.address: Address = ("127.0.0.1", 0)
+
+    @classmethod
+    async def open(cls, address: Address, on_invite: Callable[[Invite], Address | None]) -> Switchboard:
+        """Bind `address` (port 0: any). `on_invite` is asked for a worker at every transmission of an unrouted INVITE."""
+        loop = asyncio.get_running_loop()
+        transport, board = await loop.create_datagram_endpoint(lambda: cls(on_invite), local_addr=address)
+        board.address = transport.get_extra_info("sockname")
+        return board
+
+    def release(self, call_id: str) -> None:
+        """The call is over: keep its route for retransmissions, then drop it."""
+        now = time.monotonic()
+        if (route := self._routes.get(call_id.encode())) is not None:
+            route.released_at = now
+        self._routes = {
+            each: kept
+            for each, kept in self._routes.items()
+            if kept.released_at is None or now - kept.released_at < ROUTE_KEPT_SECONDS
+        }
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)  # no subclass of it before 3.12
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        call_id = _CALL_ID.search(data)
+        if call_id is None:
+            return  # keep-alives
+        if data.startswith(b"SIP/2.0 "):
+            if (route := self._routes.get(call_id[1])) is not None and addr == route.worker:
+                self._send(without_top_via(data), route.upstream)
+            return
+        route = self._routes.get(call_id[1]) or self._connect(data, addr)
+        if route is not None and addr != route.worker:
+            route.upstream = addr
+            self._send(with_via(data, self.address), route.worker)
+
+    def _connect(self, message: bytes, caller: Address) -> _Route | None:
+        if not message.startswith(b"INVITE ") or _TO_TAG.search(message):
+            return None
+        invite = Invite.parse(message)
+        worker = self._on_invite(invite)
+        if worker is None:
+            return None
+        route = self._routes[invite.call_id.encode()] = _Route(caller, worker)
+        return route
+
+    def _send(self, data: bytes, to: Address) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(data, to)
+
+
+def with_via(request: bytes, here: Address) -> bytes:
+    """The request with a Via of ours on top. Its branch follows from the one below it, so a retransmission, a CANCEL and
+    the ACK of a refusal carry the same branch as their INVITE (RFC 3261, 16.11)."""
+    top = _TOP_VIA.search(request)
+    if top is None:
+        return request
+    branch = hashlib.sha1(top[0], usedforsecurity=False).hexdigest()[:20]
+    via = f"Via: SIP/2.0/UDP {here[0]}:{here[1]};rport;branch=z9hG4bK{branch}\r\n".encode()
+    return request[: top.start()] + via + request[top.start() :]
+
+
+def without_top_via(response: bytes) -> bytes:
+    """The response without its topmost Via, which is ours."""
+    return _TOP_VIA.sub(b"", response, count=1)
