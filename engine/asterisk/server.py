@@ -177,7 +177,9 @@ class AsteriskServer:
         """Wait until the process has ended; return its exit code (negative: the signal that ended it)."""
         if self._process is None:
             raise RuntimeError("Asterisk has not been started")
-        return await self._process.wait()
+        code = await self._process.wait()
+        self._release_tree()
+        return code
 
     async def stop(self, timeout: float = STOP_SECONDS) -> None:
         """End it: calls get their BYE. With calls up it may hang, so it is killed after `timeout` seconds."""
@@ -195,9 +197,7 @@ class AsteriskServer:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        if self._tree is not None:
-            self._tree.close()
-            self._tree = None
+        self._release_tree()
 
     async def cli(self, command: str, timeout: float = CLI_SECONDS) -> str:
         """What Asterisk's console answers to `command`. Raises AsteriskFailed if it cannot be asked."""
@@ -234,6 +234,11 @@ class AsteriskServer:
             with contextlib.suppress(OSError):
                 words += path.read_text(errors="replace").splitlines()[-lines:]
         return "".join(f"\n    {line}" for line in words)
+
+    def _release_tree(self) -> None:
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
 
     async def _fully_booted(self) -> bool:
         """Ask by AMI. A manager that refuses our secret is another Asterisk's, or ours is misconfigured."""
