@@ -33,6 +33,8 @@ class Company:
     webhooks: dict[str, str] = field(default_factory=dict)
     fallback: tuple[str, ...] = ()
     """Numbers the dialplan rings by itself while the engine is away; empty: whoever is on duty, kept fresh."""
+    unclear_is: Urgency = Urgency.NORMAL
+    """The class of a ticket whose caller pressed nothing."""
 
     def may_dial(self, number: str) -> bool:
         """Whether the number is on the allow-list of destinations."""
