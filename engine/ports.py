@@ -29,7 +29,7 @@ class Cause(IntEnum):
     CONGESTION = 34
 
 
-class DialFailed(Exception):  # noqa: N818 - an expected end of a dial, turned into a value at once by `flows.dialout`
+class DialFailed(Exception):
     """The dialled leg never came up. `outcome` says how; `cause` is Q.850, `tech_cause` the SIP status, where known."""
 
     def __init__(self, outcome: Outcome, cause: int | None = None, tech_cause: int | None = None) -> None:
@@ -112,13 +112,13 @@ class Leg(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """One call out. `attempt` becomes the channel's id; `caller_id` is our own number; `trunk` None takes the first one."""
+    """One call out. `attempt` becomes the channel's id; `caller_id` is our own number; `trunk` counts from the preferred one (modulo)."""
 
     attempt: str
     number: str
     ring_seconds: float
     caller_id: str | None = None
-    trunk: str | None = None
+    trunk: int = 0
     company: str | None = None
     """Names the folder of the recording."""
 
@@ -248,6 +248,36 @@ class Texts(Protocol):
 
     async def send(self, message: Message) -> str:
         """Hand the message over; returns the provider's name. Raises `ConnectionError` (try later) or `ValueError` (never)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoodInCall:
+    """A call that the dialplan took by itself. `id` names its recording; `spoke`: a message was left; numbers are E.164."""
+
+    id: str
+    did: str
+    caller: str | None
+    started: datetime
+    ended: datetime
+    spoke: bool
+    rang: tuple[str, ...] = ()
+    accepted_by: str | None = None
+
+
+class StandIn(Protocol):
+    """The dialplan's fallback, as the engine sees it afterwards, and what it rings meanwhile."""
+
+    async def calls(self) -> Sequence[StoodInCall]:
+        """The calls that it took and finished, and that were not forgotten yet, oldest first."""
+        ...
+
+    async def forget(self, call: str) -> None:
+        """The call is on a timeline: drop the notes of it (never its recording)."""
+        ...
+
+    async def keep_numbers(self, did: str, numbers: Sequence[str]) -> None:
+        """Whom the dialplan rings, in this order, for calls to `did` while the engine is away."""
         ...
 
 

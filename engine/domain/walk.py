@@ -177,8 +177,10 @@ class Walk:
             case NoCoverage():
                 self.no_coverage[event.contact] = event.until
             case TextQueued():
-                if event.contact is not None:
-                    (self.told if event.template == "taken" else self.texted).add(event.contact)
+                if event.contact is not None and event.template == "ticket":
+                    self.texted.add(event.contact)
+                elif event.contact is not None and event.template == "taken":
+                    self.told.add(event.contact)
             case EscalationExhausted():
                 self.exhausted_round, self.exhausted_at = event.round, event.at
             case Reported():

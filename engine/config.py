@@ -1,0 +1,168 @@
+"""The settings of an installation: one file, read once, every key with a default and an environment override.
+
+`DOZVON_CONFIG` names the file (default `dozvon.yaml`, which may be absent); `DOZVON_BASE_PORT` overrides `base_port`,
+`DOZVON_DATABASE_URL` overrides `database_url`, `DOZVON_VOICE_NAME` overrides `voice: {name: …}`, and so on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from engine.domain.errors import DozvonError
+from engine.files.scalars import Duration
+from engine.files.shapes import Shape, read_shape
+from engine.files.source import Tree, read_yaml
+
+PREFIX = "DOZVON_"
+DEFAULT_FILE = "dozvon.yaml"
+
+
+class ConfigError(DozvonError, ValueError):
+    """The settings cannot be used; the text lists every mistake as `file:line:column: what is wrong; what to do`."""
+
+
+def _as_list(value: object) -> object:
+    return [part for part in value.split(",") if part] if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class TrunkSettings(Shape):
+    """A line to the telephone network."""
+
+    name: str
+    host: str
+    port: Port = 5060
+    username: str = ""
+    password: str = Field("", repr=False)
+    register_us: bool = Field(False, alias="register")
+    max_channels: int = Field(30, ge=1)
+    calls_from: Names = ()
+
+
+class AsteriskPart(Shape):
+    """Our Asterisk. With `manage: false` it is somebody else's, reached at `host`."""
+
+    manage: bool = True
+    prefix: Path = Path(".cache/asterisk")
+    host: str = "127.0.0.1"
+    sip_host: str = "127.0.0.1"
+    trunks: tuple[TrunkSettings, ...] = ()
+    """Empty: the demo company's, a SIP peer on loopback."""
+    desk_phones: Names = ("operator1",)
+
+
+class VoicePart(Shape):
+    """Speech synthesis."""
+
+    name: str = "anna"
+    prefix: Path = Path(".cache/rhvoice")
+
+
+class ConsolePart(Shape):
+    """The console and the HTTP API."""
+
+    host: str = "127.0.0.1"
+    url: str | None = None
+    """Under which address people reach it, if not directly."""
+
+
+class LogPart(Shape):
+    """Logs."""
+
+    form: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class CallsPart(Shape):
+    """Limits of calls."""
+
+    message_for: Duration = timedelta(seconds=120)
+    """The longest message that a resident may leave."""
+    robocall_for: Duration = timedelta(seconds=120)
+    """The longest that one robocall may talk."""
+
+
+class Settings(Shape):
+    """All of it. Paths are relative to the working directory."""
+
+    base_port: Annotated[int, Field(ge=1024, le=62000)] = 15060
+    """SIP here, AMI + 1, ARI + 2, console + 3, the demo's far end + 50, RTP from + 100."""
+    data_dir: Path = Path("var")
+    recordings_dir: Path | None = None
+    companies_dir: Path | None = None
+    database_url: str | None = Field(None, repr=False)
+    asterisk: AsteriskPart = AsteriskPart()
+    voice: VoicePart = VoicePart()
+    console: ConsolePart = ConsolePart()
+    log: LogPart = LogPart()
+    calls: CallsPart = CallsPart()
+
+    @property
+    def recordings(self) -> Path:
+        """Where recordings are kept."""
+        if self.recordings_dir is not None:
+            return self.recordings_dir.absolute()
+        base = Path() if self.data_dir == Path("var") else self.data_dir
+        return (base / "recordings").absolute()
+
+    @property
+    def companies(self) -> Path:
+        """The folder whose sub-folders are the companies."""
+        return (self.companies_dir or self.data_dir / "companies").absolute()
+
+    @property
+    def database(self) -> str:
+        """The store's URL, for SQLAlchemy."""
+        return self.database_url or f"sqlite+aiosqlite:///{(self.data_dir / 'dozvon.sqlite').absolute()}"
+
+    @property
+    def console_port(self) -> int:
+        return self.base_port + 3
+
+    @property
+    def console_url(self) -> str:
+        return self.console.url or f"http://{self.console.host}:{self.console_port}"
+
+    def inside(self, *parts: str) -> Path:
+        """A path in the data directory."""
+        return self.data_dir.absolute().joinpath(*parts)
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises `ConfigError` with every mistake in them, or if a file that was asked for is not there."""
+    named = file or (Path(environment[f"{PREFIX}CONFIG"]) if f"{PREFIX}CONFIG" in environment else None)
+    path = named or Path(DEFAULT_FILE)
+    tree = Tree(str(path), {})
+    if named is not None or path.exists():
+        found, findings = read_yaml(path, str(path))
+        if found is None or findings:
+            raise ConfigError("\n".join(finding.line_of_text() for finding in findings))
+        tree = found
+        tree.value = tree.value or {}
+    _override(tree.value, Settings, PREFIX, environment)
+    settings, findings, _ = read_shape(Settings, tree)
+    if settings is None:
+        raise ConfigError("\n".join(finding.line_of_text() for finding in findings))
+    return settings
+
+
+def _override(value: dict[str, Any], shape: type[Shape], prefix: str, environment: Mapping[str, str]) -> None:
+    """Lay the environment over what the file says."""
+    for name, field in shape.model_fields.items():
+        variable = f"{prefix}{name.upper()}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Shape):
+            part = value.get(name) or {}
+            _override(part, field.annotation, f"{variable}_", environment)
+            if part:
+                value[name] = part
+        elif variable in environment:
+            value[name] = environment[variable]

@@ -1,0 +1,147 @@
+"""What people hear and read, Russian first. One place, so that the words stay short, polite and true.
+
+Speech is made of parts, each said and cached by itself: a part whose voice fails is skipped, and what matters most (which key accepts)
+is a fixed part that was rendered at set-up.
+"""
+
+from __future__ import annotations
+
+from engine.domain.company import Company
+from engine.domain.model import Premises, Urgency
+from engine.domain.spoken import digits
+from engine.domain.spoken import key as key_name
+from engine.domain.ticket import Ticket
+
+Parts = tuple[str, ...]
+
+# --- the resident ------------------------------------------------------------------------------------------------------------------
+
+RECORDED = "Разговор записывается."
+EMERGENCY_OR_NOT = "Если у вас авария, нажмите один. Если нет, нажмите два."
+EMERGENCY_ACCEPTED = "Авария принята, бригаду уже вызываем."
+REQUEST_ACCEPTED = "Заявка принята."
+LEAVE_MESSAGE = "Назовите адрес и скажите, что случилось. Закончив, нажмите решётку или положите трубку."
+THANKS = "Спасибо. До свидания."
+BACK_AGAIN = "Простите, связь прерывалась. Продолжаем."
+
+
+def greeting(company: Company) -> str:
+    """The company by name, as it greets."""
+    return company.greeting or f"Здравствуйте! Аварийно-диспетчерская служба, {company.title}."
+
+
+def your_number(ticket: int) -> str:
+    """The ticket's number, digit by digit."""
+    return f"Номер вашей заявки: {digits(ticket)}."
+
+
+# --- the robocall ------------------------------------------------------------------------------------------------------------------
+
+CLASS_WORDS = {
+    Urgency.EMERGENCY: "Аварийная заявка",
+    Urgency.URGENT: "Срочная заявка",
+    Urgency.NORMAL: "Заявка",
+}
+MENU = "Отказаться: два. Повторить: три."
+ACCEPTED = "Принято. Заявка за вами."
+DECLINED = "Понятно, вызываем следующего."
+WHY_DECLINED = "Скажите почему. Не могу выехать: один. Нет связи: два. Занят на другой заявке: три."
+THANK_YOU = "Спасибо."
+WRONG_KEY = "Такой команды нет."
+TICKET_CLOSED = "Заявка уже закрыта. Спасибо."
+NO_KEY = "Ответа нет, вызываем следующего. До свидания."
+
+DECLINE_REASONS = {"1": "cannot_go", "2": "no_coverage", "3": "busy_elsewhere"}
+
+
+def briefing(number: int, ticket: Ticket) -> Parts:
+    """«Аварийная заявка один ноль два четыре. Прорыв стояка холодной воды. Улица Ленина, дом пятнадцать, квартира сорок два.»"""
+    kind = CLASS_WORDS[ticket.urgency or Urgency.EMERGENCY]
+    what = ticket.title or ticket.text or "Подробности в записи разговора"
+    return (f"{kind} {digits(number)}.", _sentence(what), _sentence(place(ticket.premises)))
+
+
+def accept_prompt(key: str) -> str:
+    """«Чтобы принять, нажмите семь.»"""
+    return f"Чтобы принять, нажмите {key_name(key)}."
+
+
+def taken_by(name: str | None) -> Parts:
+    """What a person hears whose ticket somebody else has just taken."""
+    return (
+        ("Заявку уже принял другой сотрудник:", f"{name}.", "Спасибо.")
+        if name
+        else ("Заявка уже принята. Спасибо.",)
+    )
+
+
+def arrival_question(number: int) -> Parts:
+    """Asked of the acceptor when the time to report arrival has run out."""
+    return (
+        f"Заявка {digits(number)}: вы не сообщили о прибытии.",
+        "Прибыли: нажмите один. Ещё в пути: два. Не сможете приехать: три.",
+    )
+
+
+def done_question(number: int) -> Parts:
+    """Asked of the acceptor when the time to report completion has run out."""
+    return (
+        f"Заявка {digits(number)}: вы не сообщили о выполнении.",
+        "Работы закончены: нажмите один. Ещё работаете: два. Нужна помощь: три.",
+    )
+
+
+def fixed_parts() -> Parts:
+    """Every sentence that does not depend on a ticket: rendered at set-up."""
+    menus = (MENU, ACCEPTED, DECLINED, WHY_DECLINED, THANK_YOU, WRONG_KEY, TICKET_CLOSED, NO_KEY)
+    hotline = (
+        RECORDED,
+        EMERGENCY_OR_NOT,
+        EMERGENCY_ACCEPTED,
+        REQUEST_ACCEPTED,
+        LEAVE_MESSAGE,
+        THANKS,
+        BACK_AGAIN,
+    )
+    return menus + hotline + tuple(accept_prompt(key) for key in "156789")
+
+
+# --- texts -------------------------------------------------------------------------------------------------------------------------
+
+
+def ticket_text(number: int, ticket: Ticket) -> str:
+    """«Авария №1024: прорыв стояка, ул. Ленина, 15, кв. 42. Принять: ответьте 1»"""
+    kind = {Urgency.EMERGENCY: "Авария", Urgency.URGENT: "Срочно"}.get(
+        ticket.urgency or Urgency.EMERGENCY, "Заявка"
+    )
+    what = ticket.title or ticket.text or "см. запись разговора"
+    return f"{kind} №{number}: {what}. {place(ticket.premises)}. Принять: ответьте 1, отказ: 2"
+
+
+def taken_text(number: int, name: str | None) -> str:
+    """To those who were called in vain."""
+    return (
+        f"Заявку №{number} принял: {name}. Выезжать не нужно." if name else f"Заявка №{number} уже принята."
+    )
+
+
+def resident_accepted_text(number: int) -> str:
+    """To the resident, when somebody has taken the ticket."""
+    return f"Ваша заявка №{number} принята бригадой."
+
+
+def alarm_text(number: int, ticket: Ticket, round_: int) -> str:
+    """To the alarm's addressees, when the whole tree was walked in vain."""
+    return f"ТРЕВОГА: заявку №{number} никто не принял, круг {round_}. {place(ticket.premises)}"
+
+
+def place(premises: Premises) -> str:
+    """The address with the flat, as far as it is known."""
+    if not premises.address:
+        return "Адрес не назван"
+    return f"{premises.address}, квартира {premises.flat}" if premises.flat else premises.address
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."

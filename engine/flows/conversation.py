@@ -1,0 +1,90 @@
+"""Say, ask, listen: every spoken thing goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from engine.domain.errors import VoiceFailed
+from engine.domain.wording import WRONG_KEY
+from engine.ports import Leg, Sound, Voice
+
+log = structlog.get_logger()
+
+VOICE_SECONDS = 5.0
+"""A sentence that is not rendered by then is left out: better a gap than a silent line."""
+
+
+class Conversation:
+    """A talk on one leg. Everything raises `HungUp` as soon as the far end is gone."""
+
+    def __init__(self, leg: Leg, voice: Voice, language: str = "ru") -> None:
+        self.leg, self._voice, self._language = leg, voice, language
+
+    async def say(self, *parts: str) -> None:
+        """Say the parts to their end. Keys pressed meanwhile are kept for the next question."""
+        await self.leg.play(*await self._sounds(parts))
+
+    async def ask(self, *parts: str, keys: str, wait: float, times: int = 1) -> str | None:
+        """Say the parts and wait for one of `keys`; a key is heard at any moment, also before and during the question.
+
+        A key that means nothing here is answered aloud and the question is put again. None if `times` askings, with `wait` seconds of
+        silence after each, brought no key that means something.
+        """
+        sounds = await self._sounds(parts)
+        for _ in range(times):
+            key = await self._play_until_key(sounds, wait)
+            if key is not None and key in keys:
+                return key
+            if key is not None:
+                await self.say(WRONG_KEY)
+        return None
+
+    async def listen(self, seconds: float, end_keys: str) -> str | None:
+        """Let the far end speak (the leg is recorded) until one of `end_keys` or for `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    key = await self.leg.key(seconds)
+                    if key is not None and key in end_keys:
+                        return key
+        except TimeoutError:
+            return None
+
+    async def _play_until_key(self, sounds: tuple[Sound, ...], wait: float) -> str | None:
+        """Play; a key stops the sound (barge-in). After its end, `wait` seconds more."""
+        playing = asyncio.create_task(self.leg.play(*sounds), name=f"play {self.leg.id}")
+        try:
+            pressed = asyncio.create_task(self.leg.key(3600.0), name=f"key {self.leg.id}")
+            try:
+                await asyncio.wait({playing, pressed}, return_when=asyncio.FIRST_COMPLETED)
+                if not pressed.done():
+                    await playing
+                    await asyncio.wait({pressed}, timeout=wait)
+                return pressed.result() if pressed.done() else None
+            finally:
+                await _cancelled(pressed)
+        finally:
+            await _cancelled(playing)
+
+    async def _sounds(self, parts: tuple[str, ...]) -> tuple[Sound, ...]:
+        """The parts as sounds; one that cannot be spoken is left out, loudly logged."""
+        spoken = await asyncio.gather(*(self._speak(part) for part in parts))
+        return tuple(sound for sound in spoken if sound is not None)
+
+    async def _speak(self, part: str) -> Sound | None:
+        try:
+            async with asyncio.timeout(VOICE_SECONDS):
+                return await self._voice.speak(part, self._language)
+        except (VoiceFailed, TimeoutError) as error:
+            log.error("a sentence could not be spoken and is left out", words=part[:40], error=repr(error))
+            return None
+
+
+async def _cancelled(task: asyncio.Task[object]) -> None:
+    """End a helper task and wait until it is gone, without its result."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # seen; what mattered was raised where it was awaited

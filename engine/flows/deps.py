@@ -1,0 +1,48 @@
+"""What every flow is given: the ports, the companies as they are now, and a few knobs. Built once, in `app`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.domain.company import Company
+from engine.domain.errors import NotKnown
+from engine.ports import Clock, Companies, Recordings, Store, Telephony, Texts, Voice
+
+ACCEPT_KEYS = "56789"
+"""The keys of which one is drawn for each robocall: none that the menu uses, and not 1, which machines and pockets press."""
+
+
+def draw_accept_key() -> str:
+    """A key that no voicemail, IVR or pocket can foresee."""
+    return secrets.choice(ACCEPT_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """The world of a flow."""
+
+    store: Store
+    phone: Telephony
+    voice: Voice
+    recordings: Recordings
+    texts: Texts
+    clock: Clock
+    companies: Companies
+    draw_key: Callable[[], str] = draw_accept_key
+    robocall_seconds: float = 120.0
+    """The longest that one robocall may talk."""
+    message_seconds: float = 120.0
+    """The longest message that a resident may leave."""
+
+    def company(self, name: str) -> Company:
+        """The company of that id as it is configured now. Raises `NotKnown`."""
+        for company in self.companies():
+            if company.id == name:
+                return company
+        raise NotKnown(f"компания «{name}» не настроена: её папки нет среди загруженных")
+
+    def company_of_did(self, did: str | None) -> Company | None:
+        """The company whose line was dialled, or None."""
+        return next((company for company in self.companies() if company.line(did)), None)

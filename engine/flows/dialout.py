@@ -1,0 +1,251 @@
+"""Ring a person and ask them to accept. Busy and no answer are values; only the drawn key is an acceptance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from engine.domain import wording
+from engine.domain.errors import AttemptExists, HungUp, TelephonyAway, TicketIsClosed, VoiceFailed
+from engine.domain.escalation import Ring
+from engine.domain.events import (
+    CallAnswered,
+    CallEnded,
+    CallStarted,
+    DialEnded,
+    KeyPressed,
+    RobocallAnswered,
+)
+from engine.domain.model import CallKind, Outcome, Purpose, Via
+from engine.domain.ticket import Ticket
+from engine.flows import verbs
+from engine.flows.conversation import Conversation
+from engine.flows.deps import Deps
+from engine.ports import Dial, DialFailed, Leg
+
+log = structlog.get_logger()
+
+KEY_WAIT_SECONDS = 6.0
+ASKINGS = 3
+REASON_WAIT_SECONDS = 4.0
+NO_COVERAGE_FOR = timedelta(hours=1)
+"""How long a person who keyed «no coverage» is left alone, unless they say otherwise."""
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One attempt to reach a person, from its intent (already on disk) to its end. Run it once; `stop` it from outside."""
+
+    ticket: int
+    ring: Ring
+    company: str
+    caller_id: str | None = None
+    _scope: asyncio.Timeout | None = field(default=None, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """A phone that rings falls silent; a person who listens is told who took the ticket. Returns at once."""
+        self._stopped = True
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self, d: Deps) -> DialEnded | None:
+        """Ring, brief, hear the answer. Returns what became of it (None: that is on the timeline already)."""
+        dial = Dial(
+            self.ring.attempt,
+            self.ring.number,
+            self.ring.ring_for.total_seconds(),
+            caller_id=self.caller_id,
+            trunk=self.ring.trunk,
+            company=self.company,
+        )
+        try:
+            async with self._voice_ready(d), AsyncExitStack() as stack:
+                async with self._stoppable():
+                    leg = await stack.enter_async_context(d.phone.dial(dial))
+                return await self._talk(leg, d)
+        except DialFailed as end:
+            return self._ended(d, end.outcome, end.cause, end.tech_cause)
+        except TimeoutError:
+            return self._ended(d, Outcome.CANCELLED)
+        except AttemptExists:
+            await d.phone.hang_up(self.ring.attempt)
+            return self._ended(d, Outcome.LOST)
+        except TelephonyAway:
+            return self._ended(d, Outcome.FAILED)
+
+    async def resume(self, leg: Leg, d: Deps) -> DialEnded | None:
+        """Go on with a leg that an earlier engine had dialled: one sentence, and the question again."""
+        async with leg:
+            return await self._talk(leg, d)
+
+    async def _talk(self, leg: Leg, d: Deps) -> DialEnded | None:
+        """The talk itself, with its place on the timeline. A hang-up in it is an outcome, not an error."""
+        loop = asyncio.get_running_loop()
+        up_since = loop.time()
+        key = await self._key_of_this_call(leg, d)
+        outcome, cause = Outcome.MACHINE, 16
+        try:
+            outcome = await self._converse(Conversation(leg, d.voice), key, leg.adopted, d)
+        except HungUp as end:
+            cause = end.cause
+        by = "us" if leg.hung_up is None else "caller"
+        await leg.hang_up()
+        seconds = round(loop.time() - up_since, 3)
+        ended = CallEnded(at=d.clock.now(), call=leg.id, cause=cause, by=by, seconds=seconds)
+        await d.store.append(self.ticket, [ended])
+        return await self._unless_told(d, outcome, cause)
+
+    async def _key_of_this_call(self, leg: Leg, d: Deps) -> str:
+        """The key drawn for this call alone; on the timeline before it is spoken, so that a restart asks for the same one."""
+        for event in await d.store.history(self.ticket):
+            if isinstance(event, RobocallAnswered) and event.attempt == leg.id:
+                return event.accept_key
+        now, key, who = d.clock.now(), d.draw_key(), self.ring.callee
+        started = CallStarted(
+            at=now, call=leg.id, kind=CallKind.ROBOCALL, number=self.ring.number, contact=who.contact
+        )
+        answered = RobocallAnswered(at=now, attempt=leg.id, accept_key=key)
+        await d.store.append(self.ticket, [started, CallAnswered(at=now, call=leg.id), answered])
+        return key
+
+    async def _converse(self, talk: Conversation, key: str, again: bool, d: Deps) -> Outcome:
+        """Brief and ask; if somebody else takes the ticket meanwhile, say who did."""
+        ask = self._ask_to_accept if self.ring.purpose is Purpose.ACCEPT else self._ask_progress
+        try:
+            async with self._stoppable(), asyncio.timeout(d.robocall_seconds):
+                if again:
+                    await talk.say(wording.BACK_AGAIN)
+                return await ask(talk, key, d)
+        except TimeoutError:
+            if not self._stopped:
+                return Outcome.MACHINE
+        state = Ticket.of(await d.store.history(self.ticket))
+        if not state.is_open:
+            await talk.say(wording.TICKET_CLOSED)
+        elif state.accepted is not None and state.accepted.attempt == self.ring.attempt:
+            await talk.say(wording.ACCEPTED)
+            return Outcome.ACCEPTED
+        elif state.accepted is not None:
+            await talk.say(*wording.taken_by(state.accepted.name))
+        return Outcome.CANCELLED
+
+    async def _ask_to_accept(self, talk: Conversation, key: str, d: Deps) -> Outcome:
+        """«Аварийная заявка … Чтобы принять, нажмите семь.»"""
+        for _ in range(ASKINGS):
+            ticket = Ticket.of(await d.store.history(self.ticket))
+            parts = (*wording.briefing(self.ticket, ticket), wording.accept_prompt(key), wording.MENU)
+            pressed = await talk.ask(*parts, keys=f"{key}23", wait=KEY_WAIT_SECONDS)
+            await self._note_key(pressed, "accept", d)
+            if pressed == key:
+                return await self._accept(talk, d)
+            if pressed == "2":
+                return await self._decline(talk, d)
+        await talk.say(wording.NO_KEY)
+        return Outcome.MACHINE
+
+    async def _accept(self, talk: Conversation, d: Deps) -> Outcome:
+        """The conditional write; then the words, which are true whoever won."""
+        who = self.ring.callee
+        try:
+            winner = await asyncio.shield(
+                verbs.accept(d, self.ticket, who.contact, Via.CALL, who.name, self.ring.attempt)
+            )
+        except TicketIsClosed:
+            await talk.say(wording.TICKET_CLOSED)
+            return Outcome.CANCELLED
+        if winner.attempt == self.ring.attempt:
+            await talk.say(wording.ACCEPTED)
+            return Outcome.ACCEPTED
+        await talk.say(*wording.taken_by(winner.name))
+        return Outcome.CANCELLED
+
+    async def _decline(self, talk: Conversation, d: Deps) -> Outcome:
+        """The refusal counts at once, so that the next phone rings while this one is still asked why."""
+        await d.store.append(self.ticket, [self._ended(d, Outcome.DECLINED)])
+        why = await talk.ask(wording.DECLINED, wording.WHY_DECLINED, keys="123", wait=REASON_WAIT_SECONDS)
+        if why is not None:
+            reason = wording.DECLINE_REASONS[why]
+            until = d.clock.now() + NO_COVERAGE_FOR if reason == "no_coverage" else None
+            await verbs.decline(d, self.ticket, self.ring.callee.contact, Via.CALL, reason, until)
+            await talk.say(wording.THANK_YOU)
+        return Outcome.DECLINED
+
+    async def _ask_progress(self, talk: Conversation, key: str, d: Deps) -> Outcome:
+        """Ask the acceptor about a clock that ran out: 1 yes, 2 not yet, 3 cannot."""
+        arrival = self.ring.purpose is Purpose.ARRIVAL
+        question = wording.arrival_question if arrival else wording.done_question
+        pressed = await talk.ask(*question(self.ticket), keys="123", wait=KEY_WAIT_SECONDS, times=ASKINGS)
+        await self._note_key(pressed, self.ring.purpose, d)
+        contact = self.ring.callee.contact
+        match pressed:
+            case "1":
+                await verbs.report(d, self.ticket, contact, Via.CALL, "arrived" if arrival else "done")
+            case "2":
+                await verbs.report(d, self.ticket, contact, Via.CALL, "on_the_way")
+            case "3":
+                await verbs.decline(d, self.ticket, contact, Via.CALL, "cannot_go")
+            case _:
+                return Outcome.MACHINE
+        await talk.say(wording.THANK_YOU)
+        return Outcome.ACCEPTED
+
+    async def _note_key(self, key: str | None, question: str, d: Deps) -> None:
+        if key is not None:
+            pressed = KeyPressed(at=d.clock.now(), call=self.ring.attempt, key=key, question=question)
+            await d.store.append(self.ticket, [pressed])
+
+    async def _unless_told(self, d: Deps, outcome: Outcome, cause: int) -> DialEnded | None:
+        """The end of the attempt, in the light of what the timeline already says of it."""
+        history = await d.store.history(self.ticket)
+        if any(isinstance(event, DialEnded) and event.attempt == self.ring.attempt for event in history):
+            return None
+        accepted = Ticket.of(history).accepted
+        if accepted is not None and accepted.attempt == self.ring.attempt:
+            outcome = Outcome.ACCEPTED
+        return self._ended(d, outcome, cause)
+
+    def _ended(
+        self, d: Deps, outcome: Outcome, cause: int | None = None, tech_cause: int | None = None
+    ) -> DialEnded:
+        return DialEnded(
+            at=d.clock.now(),
+            attempt=self.ring.attempt,
+            outcome=outcome,
+            cause=cause,
+            tech_cause=tech_cause,
+        )
+
+    @asynccontextmanager
+    async def _stoppable(self) -> AsyncIterator[None]:
+        """`stop` ends the block with `TimeoutError`."""
+        async with asyncio.timeout(0 if self._stopped else None) as self._scope:
+            yield
+
+    @asynccontextmanager
+    async def _voice_ready(self, d: Deps) -> AsyncIterator[None]:
+        """Render what will be said while the phone still rings."""
+        ticket = Ticket.of(await d.store.history(self.ticket))
+        tasks = [
+            asyncio.create_task(_quietly(d.voice.speak, part), name=f"voice for {self.ring.attempt}")
+            for part in wording.briefing(self.ticket, ticket)
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+async def _quietly(speak: Callable[[str], Awaitable[object]], part: str) -> None:
+    """A voice that fails here fails again where the sentence is needed, and is reported there."""
+    try:
+        await speak(part)
+    except VoiceFailed:
+        return

@@ -1,0 +1,85 @@
+"""While the engine was away the dialplan stood in. Each call that it took becomes a ticket, with what was recorded and what happened."""
+
+from __future__ import annotations
+
+import structlog
+
+from engine.domain.company import Company
+from engine.domain.events import (
+    Accepted,
+    CallAnswered,
+    CallEnded,
+    CallStarted,
+    Classified,
+    Event,
+    Noted,
+    TicketOpened,
+)
+from engine.domain.model import CallKind, Contact, Premises, Urgency, Via
+from engine.flows import verbs
+from engine.flows.deps import Deps
+from engine.ports import StandIn, StoodInCall
+
+log = structlog.get_logger()
+
+
+async def take_over(stand_in: StandIn, d: Deps) -> int:
+    """Turn every call that the dialplan has finished by itself into a ticket; returns how many. Again: only what is new."""
+    taken = 0
+    for call in await stand_in.calls():
+        company = d.company_of_did(call.did) or next(iter(d.companies()), None)
+        if company is None:
+            log.error(
+                "a call was taken while the engine was away, and no company is configured", call=call.id
+            )
+            continue
+        ticket = await d.store.open_ticket(_story(call, company, d), key=call.id)
+        await stand_in.forget(call.id)
+        log.warning("a call was taken while the engine was away", ticket=ticket, call=call.id)
+        taken += 1
+    return taken
+
+
+def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
+    """What happened, as it would have been written down. Nobody took it and nobody heard it: then it is walked as an emergency,
+    for the caller was promised that the service would be rung."""
+    resident = company.residents.get(call.caller or "")
+    premises = verbs.premises_of(company, resident.house, resident.flat) if resident else Premises()
+    now = d.clock.now()
+    acceptor = _contact(company, call.accepted_by)
+    urgency = Urgency.EMERGENCY if call.spoke else company.unclear_is
+    events: list[Event] = [
+        TicketOpened(
+            at=call.started,
+            company=company.id,
+            channel="fallback",
+            phone=call.caller,
+            did=call.did,
+            premises=premises,
+            applicant=resident.name if resident else None,
+        ),
+        CallStarted(at=call.started, call=call.id, kind=CallKind.FALLBACK, number=call.caller, did=call.did),
+        CallAnswered(at=call.started, call=call.id),
+        CallEnded(
+            at=call.ended, call=call.id, by="network", seconds=(call.ended - call.started).total_seconds()
+        ),
+        Noted(at=now, by="dozvon", text=_note(call)),
+        Classified(at=now, urgency=urgency, by=call.id),
+    ]
+    started = verbs.escalation_of(company, urgency, None, now)
+    if call.accepted_by:
+        name = acceptor.name if acceptor else call.accepted_by
+        contact = acceptor.id if acceptor else call.accepted_by
+        events += [*started, Accepted(at=call.ended, contact=contact, via=Via.CALL, name=name)]
+    else:
+        events += started
+    return events
+
+
+def _contact(company: Company, number: str | None) -> Contact | None:
+    return next((c for c in company.contacts.values() if number in c.numbers + c.reserve), None)
+
+
+def _note(call: StoodInCall) -> str:
+    rung = f"; звонили: {', '.join(call.rang)}" if call.rang else ""
+    return f"Звонок принят без диспетчерской программы{rung}."
