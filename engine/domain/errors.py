@@ -40,3 +40,11 @@ class StoreFailed(DozvonError, OSError):
 
 class VoiceFailed(DozvonError):
     """A text could not be turned into speech."""
+
+
+class StoreInUse(DozvonError):
+    """Another process works on this database file. Stop that one first, or use PostgreSQL to run several engines."""
+
+
+class FeedLost(DozvonError):
+    """A consumer of the feed of events missed some (too slow, or the database was away): read the histories, and open it anew."""

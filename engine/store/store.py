@@ -1,0 +1,193 @@
+"""The store: timelines that are on disk when an append returns, and everything that is read from them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from engine.domain.errors import NotKnown, StoreInUse
+from engine.domain.events import Event, TicketOpened
+from engine.store import codec, engines, projecting
+from engine.store.accounts import Accounts
+from engine.store.hub import Hub
+from engine.store.listener import Listener
+from engine.store.reader import Reader
+from engine.store.tables import calls, events, texts, tickets
+from engine.store.timelines import Timelines
+from engine.store.writer import Writer
+
+T = TypeVar("T")
+
+
+class Store:
+    """Fulfils `ports.Store` on SQLite (one process) or PostgreSQL (several). Made by `Store.open` only.
+
+    `read` answers the console's questions, `accounts` keeps its users, sessions and tokens.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, writer: Writer, timelines: Timelines, hub: Hub, *, guest: bool = False
+    ) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._timelines = timelines
+        self._hub = hub
+        self._guest = guest
+        self.read = Reader(engine)
+        self.accounts = Accounts(engine, self.do)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, guest: bool = False) -> AsyncIterator[Store]:
+        """Open, and bring the schema up to date. `url` is `sqlite:////file` or `postgresql://…`.
+
+        A `guest` (a command beside a running engine) reads and keeps accounts, but may not append. Raises `StoreInUse` if another
+        engine has the SQLite file, `StoreFailed` if the database cannot be reached, `ValueError` for a URL we have no driver for.
+        """
+        parsed = engines.parse(url)
+        shared = parsed.get_backend_name() == "postgresql"
+        async with AsyncExitStack() as stack:
+            migrate = True
+            if not shared:
+                assert parsed.database is not None
+                try:
+                    stack.enter_context(engines.sole_user(Path(parsed.database)))
+                except StoreInUse:
+                    if not guest:
+                        raise
+                    migrate = False  # whoever has the file has done it
+            write_engine = await stack.enter_async_context(engines.pool(parsed, 1))
+            read_engine = await stack.enter_async_context(
+                engines.pool(parsed, engines.READ_CONNECTIONS, autocommit=True)
+            )
+            timelines, hub = Timelines(), Hub()
+            if migrate:
+                await engines.migrate(write_engine)
+            if not guest:
+                await projecting.bring_up_to_date(write_engine)
+                await projecting.warm(write_engine, timelines)
+            writer = Writer(write_engine, timelines, hub, shared=shared)
+            if shared and not guest:
+                listener = Listener(parsed, read_engine, writer, hub)
+                await stack.enter_async_context(_running(listener.run(), "store-listener", listener.close))
+                await listener.ready()
+            await stack.enter_async_context(_running(writer.run(), "store-writer", writer.close))
+            yield cls(read_engine, writer, timelines, hub, guest=guest)
+
+    async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
+        """See `ports.Store.open_ticket`. Raises `ValueError` if the first event is not a `TicketOpened`, `StoreFailed`."""
+        self._may_append()
+        if not events or not isinstance(events[0], TicketOpened):
+            raise ValueError("a timeline starts with a TicketOpened")
+        return await self._writer.open_ticket(tuple(events), key)
+
+    async def append(self, ticket: int, events: Sequence[Event], expect: int | None = None) -> bool:
+        """See `ports.Store.append`. The events of a caller that is cancelled meanwhile are written all the same."""
+        self._may_append()
+        return await self._writer.append(ticket, tuple(events), expect)
+
+    async def history(self, ticket: int, since: int = 0) -> Sequence[Event]:
+        """See `ports.Store.history`. No I/O for a timeline in use."""
+        timeline = self._timelines.get(ticket)
+        if timeline is not None:
+            return timeline.events[since:]
+        rows = await self.read.rows(_HISTORY, {"ticket": ticket, "since": since})
+        if not rows:
+            await self._length(ticket)  # raises NotKnown
+        return [codec.decode(row.type, row.at, row.data) for row in rows]
+
+    async def changed(self, ticket: int, since: int, timeout: float | None) -> bool:
+        """See `ports.Store.changed`. Raises `NotKnown`."""
+        with self._hub.waiting(ticket, since) as longer:
+            if await self._length(ticket) > since:
+                return True
+            try:
+                async with asyncio.timeout(timeout):
+                    await longer
+            except TimeoutError:
+                return False
+            return True
+
+    async def ticket_of_call(self, call: str) -> int | None:
+        """See `ports.Store.ticket_of_call`."""
+        rows = await self.read.rows(_TICKET_OF_CALL, {"call": call})
+        return rows[0].ticket if rows else None
+
+    async def escalating(self) -> Sequence[int]:
+        """See `ports.Store.escalating`; ordered by number."""
+        return [row.number for row in await self.read.rows(_ESCALATING)]
+
+    async def calls_without_end(self) -> Sequence[tuple[int, str]]:
+        """See `ports.Store.calls_without_end`; in the order in which they began."""
+        return [(row.ticket, row.id) for row in await self.read.rows(_CALLS_WITHOUT_END)]
+
+    async def unsent_texts(self) -> Sequence[tuple[int, str]]:
+        """See `ports.Store.unsent_texts`; in the order in which they were queued."""
+        return [(row.ticket, row.id) for row in await self.read.rows(_UNSENT_TEXTS)]
+
+    def feed(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[int, int, Event]]]:
+        """See `ports.Store.feed`. The iterator raises `FeedLost` if its consumer falls far behind or the database was away."""
+        return self._hub.feed()
+
+    async def do(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Carry out any other writing in a transaction of its own; committed when this returns. Raises `StoreFailed`."""
+        return await self._writer.do(work)
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy of an SQLite database to `path`, which must not exist yet, while work goes on.
+
+        Raises `FileExistsError`, `StoreFailed`, and `ValueError` on PostgreSQL, whose own `pg_dump` is the way.
+        """
+        await engines.backup(self._engine, path)
+
+    async def _length(self, ticket: int) -> int:
+        timeline = self._timelines.get(ticket)
+        if timeline is not None:
+            return len(timeline.events)
+        rows = await self.read.rows(_LENGTH, {"ticket": ticket})
+        if not rows:
+            raise NotKnown(f"there is no ticket {ticket}")
+        return int(rows[0].length)
+
+    def _may_append(self) -> None:
+        if self._guest:
+            raise StoreInUse(
+                "a guest of the store reads and keeps accounts; tickets are changed through the engine's API"
+            )
+
+
+@asynccontextmanager
+async def _running(
+    work: Coroutine[None, None, None], name: str, stop: Callable[[], None]
+) -> AsyncIterator[None]:
+    """Own a task for the length of the block; on leaving it is told to stop, and awaited."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        stop()
+        await task
+
+
+_HISTORY = (
+    sa.select(events.c.type, events.c.at, events.c.data)
+    .where(events.c.ticket == sa.bindparam("ticket"), events.c.seq > sa.bindparam("since"))
+    .order_by(events.c.seq)
+)
+_LENGTH = sa.select(tickets.c.length).where(tickets.c.number == sa.bindparam("ticket"))
+_TICKET_OF_CALL = sa.select(calls.c.ticket).where(calls.c.id == sa.bindparam("call"))
+_ESCALATING = sa.select(tickets.c.number).where(~tickets.c.walk_over).order_by(tickets.c.number)
+_CALLS_WITHOUT_END = (
+    sa.select(calls.c.ticket, calls.c.id)
+    .where(calls.c.started, calls.c.ended_at.is_(None))
+    .order_by(calls.c.started_at)
+)
+_UNSENT_TEXTS = (
+    sa.select(texts.c.ticket, texts.c.id).where(texts.c.status == "queued").order_by(texts.c.queued_at)
+)
