@@ -1,0 +1,154 @@
+"""Passwords, one-time links, sessions and tokens. Only digests and hashes are kept; each secret is shown once.
+
+The command line uses `add_user`, `set_password`, `create_link`, `add_token`; the pages use the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from engine.console.deps import Accounts, User
+from engine.domain.errors import NotKnown
+
+LINK_LIFETIME = timedelta(hours=24)
+SCOPES = ("read", "act", "admin")
+ROLE_NAMES = ("viewer", "operator", "supervisor", "admin")
+MIN_PASSWORD = 10
+
+_hasher = PasswordHasher()
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9i$T3V4ZmRoc2pka3NsYWpmaGRrc2xhZmpoZGtzbGFmamg"
+"""Verified in place of an unknown user's hash, so that the time taken does not tell who exists."""
+
+
+def digest(secret: str) -> str:
+    """What is kept of a random secret: its SHA-256 (it is long enough to need no salt)."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def csrf_token(cookie: str) -> str:
+    """What a session's forms carry; derived from the cookie, so nothing more is stored."""
+    return hashlib.sha256(b"csrf:" + cookie.encode()).hexdigest()
+
+
+async def hash_password(password: str) -> str:
+    """The argon2id hash. Raises `ValueError` for a password that is too short. Runs in a thread: tens of milliseconds."""
+    if len(password) < MIN_PASSWORD:
+        raise ValueError(f"Пароль слишком короткий: нужно не меньше {MIN_PASSWORD} знаков")
+    return await asyncio.to_thread(_hasher.hash, password)
+
+
+async def verify_password(hashed: str | None, password: str) -> bool:
+    """Whether it is the password; takes as long where there is none."""
+
+    def verify() -> bool:
+        try:
+            return _hasher.verify(hashed or _NOBODY, password) and hashed is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+    return await asyncio.to_thread(verify)
+
+
+async def add_user(
+    accounts: Accounts,
+    name: str,
+    role: str,
+    now: datetime,
+    company: str | None = None,
+    password: str | None = None,
+) -> None:
+    """Add a user. Without a password only a one-time link lets them in. Raises `ValueError` for an unknown role or a poor password."""
+    if role not in ROLE_NAMES:
+        raise ValueError(f"Нет роли «{role}»; есть: {', '.join(ROLE_NAMES)}")
+    hashed = await hash_password(password) if password is not None else None
+    await accounts.add_user(name, role, company, hashed, now)
+
+
+async def set_password(accounts: Accounts, name: str, password: str) -> None:
+    """Set a user's password and end their sessions. Raises `NotKnown`, `ValueError`."""
+    await _known(accounts, name)
+    await accounts.set_password(name, await hash_password(password))
+    await accounts.end_sessions_of(name)
+
+
+async def create_link(
+    accounts: Accounts, user: str, now: datetime, base_url: str, lifetime: timedelta = LINK_LIFETIME
+) -> str:
+    """The address of a one-time sign-in link. It is used up by the button on its page, not by opening it. Raises `NotKnown`."""
+    await _known(accounts, user)
+    secret = secrets.token_urlsafe(24)
+    await accounts.add_link(digest(secret), user, now, now + lifetime)
+    return f"{base_url.rstrip('/')}/login/link/{secret}"
+
+
+async def add_token(
+    accounts: Accounts,
+    name: str,
+    now: datetime,
+    scopes: Sequence[str] = ("read",),
+    company: str | None = None,
+) -> str:
+    """A new API token's secret, shown this once. Raises `ValueError` for an unknown scope or a name that is taken."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise ValueError(f"Нет права «{', '.join(unknown)}»; есть: {', '.join(SCOPES)}")
+    if any(token.name == name for token in await accounts.tokens()):
+        raise ValueError(
+            f"Токен «{name}» уже есть; отзовите его (dozvon token revoke {name}) или назовите новый иначе"
+        )
+    secret = f"dz_{secrets.token_urlsafe(32)}"
+    await accounts.add_token(digest(secret), name, scopes, company, now)
+    return secret
+
+
+async def start_session(accounts: Accounts, user: str, now: datetime, lifetime: timedelta) -> str:
+    """A new session's cookie."""
+    cookie = secrets.token_urlsafe(32)
+    await accounts.add_session(digest(cookie), user, now, now + lifetime)
+    return cookie
+
+
+async def _known(accounts: Accounts, name: str) -> User:
+    user = await accounts.user(name)
+    if user is None:
+        raise NotKnown(f"Нет пользователя «{name}»; добавьте его: dozvon user add {name}")
+    return user
+
+
+@dataclass(slots=True)
+class Gate:
+    """The rate limit in front of password checks: so many tries a minute for each name and each address, two at once in all."""
+
+    tries: int = 5
+    window: timedelta = timedelta(minutes=1)
+    _seen: dict[str, deque[datetime]] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+
+    def admits(self, now: datetime, *keys: str) -> bool:
+        """Count a try for each key; False if one of them has had too many."""
+        for key in [key for key, times in self._seen.items() if not times or now - times[-1] > self.window]:
+            del self._seen[key]
+        admitted = True
+        for key in keys:
+            times = self._seen.setdefault(key, deque(maxlen=self.tries))
+            if len(times) == self.tries and now - times[0] <= self.window:
+                admitted = False
+            else:
+                times.append(now)
+        return admitted
+
+    async def sign_in(self, accounts: Accounts, name: str, password: str) -> User | None:
+        """The user, if the password is theirs."""
+        user = await accounts.user(name)
+        async with self._slots:
+            right = await verify_password(user.password_hash if user else None, password)
+        return user if right else None

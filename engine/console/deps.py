@@ -1,0 +1,328 @@
+"""What the console needs of the rest of the house. `app` puts the real things in; tests put fakes.
+
+Rows are protocols: the store's own frozen dataclasses fit them by their names. All instants are aware, in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from engine.flows.deps import Deps
+from engine.ports import Clock, Companies, Store
+
+
+class TicketRow(Protocol):
+    """A ticket as lists show it. `length` is how many events its timeline has."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def company(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def urgency(self) -> str | None: ...
+    @property
+    def cause(self) -> str | None: ...
+    @property
+    def title(self) -> str | None: ...
+    @property
+    def house(self) -> str | None: ...
+    @property
+    def flat(self) -> str | None: ...
+    @property
+    def address(self) -> str | None: ...
+    @property
+    def phone(self) -> str | None: ...
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def accepted_by(self) -> str | None: ...
+    @property
+    def accepted_name(self) -> str | None: ...
+    @property
+    def accepted_at(self) -> datetime | None: ...
+    @property
+    def opened_at(self) -> datetime: ...
+    @property
+    def closed_at(self) -> datetime | None: ...
+    @property
+    def length(self) -> int: ...
+
+
+class CallRow(Protocol):
+    """One conversation, or the attempt at one, whoever began it. `id` is also its recording's."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def ticket(self) -> int: ...
+    @property
+    def company(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def number(self) -> str | None: ...
+    @property
+    def did(self) -> str | None: ...
+    @property
+    def contact(self) -> str | None: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def answered_at(self) -> datetime | None: ...
+    @property
+    def ended_at(self) -> datetime | None: ...
+    @property
+    def outcome(self) -> str | None: ...
+    @property
+    def cause(self) -> int | None: ...
+    @property
+    def ended_by(self) -> str | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def recording(self) -> str | None: ...
+    @property
+    def recording_seconds(self) -> float | None: ...
+    @property
+    def flaw(self) -> str | None: ...
+
+
+class TextRow(Protocol):
+    """A message and its delivery: `status` is queued, sent, delivered or failed."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def ticket(self) -> int: ...
+    @property
+    def company(self) -> str: ...
+    @property
+    def number(self) -> str: ...
+    @property
+    def contact(self) -> str | None: ...
+    @property
+    def template(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def queued_at(self) -> datetime: ...
+    @property
+    def changed_at(self) -> datetime: ...
+    @property
+    def provider(self) -> str | None: ...
+    @property
+    def parts(self) -> int | None: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+class RecordingRow(Protocol):
+    """A kept recording; `seconds` is its length."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def ticket(self) -> int: ...
+    @property
+    def company(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def flaw(self) -> str | None: ...
+
+
+class Reader(Protocol):
+    """The store's read side. `company` None is every company; lists come newest first."""
+
+    async def tickets(
+        self,
+        *,
+        company: str | None = None,
+        status: Sequence[str] = (),
+        urgency: str | None = None,
+        house: str | None = None,
+        phone: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[TicketRow]:
+        """The tickets that match, with numbers below `before`."""
+        ...
+
+    async def ticket(self, number: int) -> TicketRow | None: ...
+
+    async def calls(
+        self, *, company: str | None = None, ticket: int | None = None, limit: int = 50
+    ) -> Sequence[CallRow]: ...
+
+    async def recording(self, id: str) -> RecordingRow | None: ...
+
+    async def texts(
+        self,
+        *,
+        company: str | None = None,
+        ticket: int | None = None,
+        number: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[TextRow]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFile:
+    """A finished recording's file on disk, ready to be served."""
+
+    path: Path
+    content_type: str
+
+
+class RecordingFiles(Protocol):
+    """The kept recordings."""
+
+    async def open(
+        self, company: str, recording: str, leg: str = "both", format: str = "wav"
+    ) -> RecordingFile:
+        """The file of a recording. `leg` is in, out or both; `format` wav or opus. Raises `NotKnown`; `ValueError` if it cannot be made."""
+        ...
+
+    async def peaks(self, company: str, recording: str) -> Sequence[Sequence[float]]:
+        """The loudest sample of each stretch, 0…1, a list for each channel (left: far end, right: we). Raises `NotKnown`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of the installation: whether it does its work, its state in a word, and what to do about it."""
+
+    ready: bool
+    state: str
+    detail: str | None = None
+
+
+Health = Callable[[], Awaitable[Mapping[str, Component]]]
+"""The state of `asterisk`, `store`, `trunks`, `sms`, `speech`, …, by name."""
+
+ESSENTIAL = ("asterisk", "store")
+"""Without these no call can be taken: `/readyz` fails."""
+
+
+class User(Protocol):
+    """Somebody who signs in. `company` None sees every company. Who they are among a company's staff, `Contact.user` tells."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def company(self) -> str | None: ...
+    @property
+    def password_hash(self) -> str | None: ...
+
+
+class Token(Protocol):
+    """An API token."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def scopes(self) -> Sequence[str]: ...
+    @property
+    def company(self) -> str | None: ...
+
+
+class Accounts(Protocol):
+    """Users, sessions, one-time links, API tokens and the access log: tables of our own, so that each can be revoked.
+
+    A `hash` is the SHA-256 of a random secret that nobody keeps. Expired and revoked ones are not found.
+    """
+
+    async def user(self, name: str) -> User | None: ...
+
+    async def users(self) -> Sequence[User]: ...
+
+    async def add_user(
+        self, name: str, role: str, company: str | None, password_hash: str | None, now: datetime
+    ) -> None:
+        """Add the user, or replace the one of that name."""
+        ...
+
+    async def set_password(self, name: str, password_hash: str) -> None: ...
+
+    async def add_link(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None: ...
+
+    async def link_user(self, hash: str, now: datetime) -> str | None:
+        """Whose link it is. Burns nothing."""
+        ...
+
+    async def use_link(self, hash: str, now: datetime) -> str | None:
+        """As `link_user`, and the link is used up: of two at once one gets the name."""
+        ...
+
+    async def add_session(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None: ...
+
+    async def session_user(self, hash: str, now: datetime) -> User | None: ...
+
+    async def end_session(self, hash: str) -> None: ...
+
+    async def end_sessions_of(self, user: str) -> None: ...
+
+    async def add_token(
+        self, hash: str, name: str, scopes: Sequence[str], company: str | None, now: datetime
+    ) -> None: ...
+
+    async def token(self, hash: str, now: datetime) -> Token | None: ...
+
+    async def tokens(self) -> Sequence[Token]: ...
+
+    async def revoke_token(self, name: str, now: datetime) -> bool: ...
+
+    async def record(
+        self, at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
+    ) -> None:
+        """Put an access on record: who listened to or changed what."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the console may be told. `base_url` is the address people use; https makes the cookie `Secure`."""
+
+    base_url: str = "http://127.0.0.1:15063"
+    session_lifetime: timedelta = timedelta(days=14)
+    heartbeat_seconds: float = 15.0
+    """How often a quiet event stream says that it is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleDeps:
+    """Everything the console is made of. `flows` is what its verbs act on, and holds the store, the clock and the companies."""
+
+    flows: Deps
+    reader: Reader
+    accounts: Accounts
+    recordings: RecordingFiles
+    health: Health
+    settings: Settings = Settings()
+
+    @property
+    def store(self) -> Store:
+        """Timelines."""
+        return self.flows.store
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.flows.clock
+
+    @property
+    def companies(self) -> Companies:
+        """The companies as they are configured now."""
+        return self.flows.companies

@@ -1,0 +1,358 @@
+"""A console on memory: what its unit tests need of the store, the accounts and the recordings."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+import wave
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from engine.console.deps import Component, ConsoleDeps, RecordingFile, Settings
+from engine.domain.company import Company
+from engine.domain.errors import NotKnown
+from engine.domain.events import Event
+from engine.domain.model import Contact, House, Line, Urgency
+from engine.domain.policy import AfterAccepting, Policy, Step, Target, TargetKind
+from engine.domain.roster import Roster
+from engine.flows.deps import Deps
+from engine.store.projection import Projection
+from engine.store.rows import CallRow, RecordingRow, TextRow, TicketRow
+
+START = datetime(2026, 11, 21, 11, 5, 0, tzinfo=UTC)
+
+
+@dataclass
+class SteppingClock:
+    """A clock that moves a millisecond at each look, and as far as it is told."""
+
+    at: datetime = START
+
+    def now(self) -> datetime:
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+
+@dataclass
+class MemoryStore:
+    """Timelines in lists; the store's own projections for the read side."""
+
+    timelines: dict[int, list[Event]] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    grown: asyncio.Condition = field(default_factory=asyncio.Condition)
+    feeds: set[asyncio.Queue[tuple[int, int, Event]]] = field(default_factory=set)
+
+    async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
+        if key in self.keys:
+            return self.keys[key]
+        number = 1001 + len(self.timelines)
+        if key is not None:
+            self.keys[key] = number
+        self.timelines[number] = []
+        await self.append(number, events)
+        return number
+
+    async def append(self, ticket: int, events: Sequence[Event], expect: int | None = None) -> bool:
+        timeline = self.timelines[ticket]
+        if expect is not None and expect != len(timeline):
+            return False
+        async with self.grown:
+            for event in events:
+                timeline.append(event)
+                for feed in self.feeds:
+                    feed.put_nowait((ticket, len(timeline), event))
+            self.grown.notify_all()
+        return True
+
+    async def history(self, ticket: int, since: int = 0) -> Sequence[Event]:
+        if ticket not in self.timelines:
+            raise NotKnown(f"ticket {ticket}")
+        return tuple(self.timelines[ticket][since:])
+
+    async def changed(self, ticket: int, since: int, timeout: float | None) -> bool:
+        try:
+            async with asyncio.timeout(timeout), self.grown:
+                await self.grown.wait_for(lambda: len(self.timelines[ticket]) > since)
+        except TimeoutError:
+            return False
+        return True
+
+    @asynccontextmanager
+    async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:
+        queue: asyncio.Queue[tuple[int, int, Event]] = asyncio.Queue()
+
+        async def events() -> AsyncIterator[tuple[int, int, Event]]:
+            while True:
+                yield await queue.get()
+
+        self.feeds.add(queue)
+        try:
+            yield events()
+        finally:
+            self.feeds.discard(queue)
+
+    def _projections(self) -> list[Projection]:
+        return [
+            Projection.of(number, history) for number, history in sorted(self.timelines.items(), reverse=True)
+        ]
+
+    def _rows(self, kind: type[Any]) -> list[Any]:
+        return [
+            row for projection in self._projections() for row in projection.rows() if isinstance(row, kind)
+        ]
+
+    async def tickets(
+        self,
+        *,
+        company: str | None = None,
+        status: Sequence[str] = (),
+        urgency: str | None = None,
+        house: str | None = None,
+        phone: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[TicketRow]:
+        def fits(row: TicketRow) -> bool:
+            asked = ((company, row.company), (urgency, row.urgency), (house, row.house), (phone, row.phone))
+            return (
+                all(wanted in (None, has) for wanted, has in asked)
+                and (not status or row.status in status)
+                and (before is None or row.number < before)
+            )
+
+        return [row for row in (projection.row() for projection in self._projections()) if fits(row)][:limit]
+
+    async def ticket(self, number: int) -> TicketRow | None:
+        return next((row for row in await self.tickets(limit=10**6) if row.number == number), None)
+
+    async def calls(
+        self, *, company: str | None = None, ticket: int | None = None, limit: int = 50
+    ) -> Sequence[CallRow]:
+        rows = [r for r in self._rows(CallRow) if company in (None, r.company) and ticket in (None, r.ticket)]
+        return sorted(rows, key=lambda row: row.started_at, reverse=True)[:limit]
+
+    async def recording(self, id: str) -> RecordingRow | None:
+        return next((row for row in self._rows(RecordingRow) if row.id == id), None)
+
+    async def texts(
+        self,
+        *,
+        company: str | None = None,
+        ticket: int | None = None,
+        number: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[TextRow]:
+        rows = [
+            row
+            for row in self._rows(TextRow)
+            if company in (None, row.company)
+            and ticket in (None, row.ticket)
+            and number in (None, row.number)
+        ]
+        return sorted(rows, key=lambda row: row.queued_at, reverse=True)[:limit]
+
+
+@dataclass(frozen=True)
+class FakeUser:
+    name: str
+    role: str
+    company: str | None
+    password_hash: str | None
+
+
+@dataclass(frozen=True)
+class FakeToken:
+    name: str
+    scopes: tuple[str, ...]
+    company: str | None
+
+
+@dataclass
+class MemoryAccounts:
+    """Users and secrets in dicts; `recorded` is the access log."""
+
+    _users: dict[str, FakeUser] = field(default_factory=dict)
+    _links: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    _sessions: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    _tokens: dict[str, FakeToken] = field(default_factory=dict)
+    recorded: list[tuple[str, str, int | None, str | None]] = field(default_factory=list)
+
+    async def user(self, name: str) -> FakeUser | None:
+        return self._users.get(name)
+
+    async def users(self) -> Sequence[FakeUser]:
+        return list(self._users.values())
+
+    async def add_user(
+        self, name: str, role: str, company: str | None, password_hash: str | None, now: datetime
+    ) -> None:
+        self._users[name] = FakeUser(name, role, company, password_hash)
+
+    async def set_password(self, name: str, password_hash: str) -> None:
+        user = self._users[name]
+        self._users[name] = FakeUser(user.name, user.role, user.company, password_hash)
+
+    async def add_link(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None:
+        self._links[hash] = (user, expires_at)
+
+    async def link_user(self, hash: str, now: datetime) -> str | None:
+        user, expires = self._links.get(hash, (None, now))
+        return user if now < expires else None
+
+    async def use_link(self, hash: str, now: datetime) -> str | None:
+        user = await self.link_user(hash, now)
+        self._links.pop(hash, None)
+        return user
+
+    async def add_session(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None:
+        self._sessions[hash] = (user, expires_at)
+
+    async def session_user(self, hash: str, now: datetime) -> FakeUser | None:
+        user, expires = self._sessions.get(hash, ("", now))
+        return self._users.get(user) if now < expires else None
+
+    async def end_session(self, hash: str) -> None:
+        self._sessions.pop(hash, None)
+
+    async def end_sessions_of(self, user: str) -> None:
+        self._sessions = {hash: held for hash, held in self._sessions.items() if held[0] != user}
+
+    async def add_token(
+        self, hash: str, name: str, scopes: Sequence[str], company: str | None, now: datetime
+    ) -> None:
+        self._tokens[hash] = FakeToken(name, tuple(scopes), company)
+
+    async def token(self, hash: str, now: datetime) -> FakeToken | None:
+        return self._tokens.get(hash)
+
+    async def tokens(self) -> Sequence[FakeToken]:
+        return list(self._tokens.values())
+
+    async def revoke_token(self, name: str, now: datetime) -> bool:
+        before = len(self._tokens)
+        self._tokens = {hash: token for hash, token in self._tokens.items() if token.name != name}
+        return len(self._tokens) < before
+
+    async def record(
+        self, at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
+    ) -> None:
+        self.recorded.append((who, what, ticket, recording))
+
+
+@dataclass
+class FolderOfRecordings:
+    """WAV files of a folder, named by their recording."""
+
+    folder: Path
+
+    async def open(
+        self, company: str, recording: str, leg: str = "both", format: str = "wav"
+    ) -> RecordingFile:
+        if format != "wav":
+            raise ValueError("только wav")
+        path = self.folder / f"{recording}.wav"
+        if not path.exists():
+            raise NotKnown(recording)
+        return RecordingFile(path, "audio/wav")
+
+    async def peaks(self, company: str, recording: str) -> Sequence[Sequence[float]]:
+        with wave.open(str((await self.open(company, recording)).path)) as sound:
+            frames = struct.unpack(f"<{sound.getnframes() * 2}h", sound.readframes(sound.getnframes()))
+        step = max(2, len(frames) // 1600 * 2)
+        return [
+            [
+                round(max(map(abs, frames[at + side : at + step : 2])) / 32768, 3)
+                for at in range(0, len(frames), step)
+            ]
+            for side in (0, 1)
+        ]
+
+
+def write_talk(path: Path, seconds: float, rate: int = 8000) -> None:
+    """A stereo WAV in which left and right take turns."""
+    samples = bytearray()
+    for index in range(int(seconds * rate)):
+        at = index / rate
+        loud = int(9000 * math.sin(2 * math.pi * 220 * at) * abs(math.sin(3 * at)))
+        left, right = (loud, 0) if int(at / 1.5) % 2 else (0, loud)
+        samples += struct.pack("<hh", left, right)
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(2)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(bytes(samples))
+
+
+def company(id: str = "demo", title: str = "Демо") -> Company:
+    """A company with two plumbers, a supervisor and a director, and the policy that walks them."""
+    people = {
+        "plumber1": Contact("plumber1", "Пётр Сантехник", ("+79000000001",), ("+79000000011",)),
+        "plumber2": Contact("plumber2", "Павел Слесарь", ("+79000000002",)),
+        "supervisor": Contact("supervisor", "Светлана Мастер", ("+79000000003",), user="svetlana"),
+        "director": Contact("director", "Дмитрий Директор", ("+79000000004",)),
+    }
+    steps = (
+        Step("brigade", (Target(TargetKind.ON_CALL, "plumbers"),)),
+        Step("director", (Target(TargetKind.CONTACT, "director"),)),
+    )
+    water = Policy(
+        "water",
+        "Аварии водоснабжения",
+        Urgency.EMERGENCY,
+        steps,
+        causes=("water.*", "heating.*"),
+        after_accepting=AfterAccepting(),
+    )
+    return Company(
+        id=id,
+        title=title,
+        lines=(Line("+74950000112"),),
+        houses={"lenina15": House("lenina15", "Москва", "улица Ленина", "15")},
+        contacts=people,
+        rosters={"plumbers": Roster("plumbers", ("plumber1", "plumber2"))},
+        policies=(water,),
+    )
+
+
+@dataclass
+class World:
+    """A console and everything behind it."""
+
+    store: MemoryStore
+    accounts: MemoryAccounts
+    clock: SteppingClock
+    deps: ConsoleDeps
+    components: dict[str, Component]
+
+
+def world(folder: Path) -> World:
+    """Two companies, no tickets, everything ready."""
+    store, accounts, clock = MemoryStore(), MemoryAccounts(), SteppingClock()
+    companies = [company(), company("other", "Другая УК")]
+    components = {
+        "asterisk": Component(True, "up"),
+        "store": Component(True, "up"),
+        "sms": Component(False, "log only"),
+    }
+
+    async def health() -> Mapping[str, Component]:
+        return components
+
+    nobody = cast(Any, None)
+    flows = Deps(
+        store=cast(Any, store),
+        phone=nobody,
+        voice=nobody,
+        recordings=nobody,
+        texts=nobody,
+        clock=clock,
+        companies=lambda: companies,
+    )
+    settings = Settings(heartbeat_seconds=0.05)
+    deps = ConsoleDeps(flows, store, accounts, FolderOfRecordings(folder), health, settings)
+    return World(store, accounts, clock, deps, components)
