@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import structlog
 
 from engine.domain.events import (
     CallAnswered,
     CallEnded,
+    CallStarted,
     RecordingAttached,
 )
 from engine.domain.ticket import Ticket
@@ -35,12 +38,16 @@ async def file_call(ticket: int, ended: CallEnded, d: Deps) -> None:
         log.warning("a recording has a flaw", ticket=ticket, call=ended.call, flaw=recording.flaw)
 
 
-async def tidy_calls(alive: frozenset[str], d: Deps) -> None:
-    """End, on the timeline, every call that ended while no engine was there to see it; its recording is attached like any other."""
+async def tidy_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
+    """End, on the timeline, every call that ended while no engine was there to see it; its recording is attached like any other.
+
+    Only calls that began `before` that instant, this engine's boot: the others have a coroutine that ends them.
+    """
     for ticket, call in await d.store.calls_without_end():
-        if call in alive:
-            continue
         history = await d.store.history(ticket)
+        began = next((e.at for e in history if isinstance(e, CallStarted) and e.call == call), before)
+        if call in alive or began >= before:
+            continue
         up = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == call), None)
         kept = await d.recordings.finish(Ticket.of(history).company, call, None)
         seconds = kept.seconds if kept and up else 0.0

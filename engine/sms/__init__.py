@@ -1,1 +1,1 @@
-
+"""Texts: out to staff and residents, and back from them."""

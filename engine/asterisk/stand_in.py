@@ -1,0 +1,103 @@
+"""What the dialplan's fallback leaves behind (dialplans/fallback.conf.j2), and the numbers that it rings: `ports.StandIn`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from engine.ports import StoodInCall
+
+log = structlog.get_logger()
+
+FAMILY = "dozvon/fallback"
+MOST_NUMBERS = 20
+"""As many as the dialplan tries in one round."""
+GIVEN_UP_SECONDS = 1800.0
+"""Notes without an end that are older than this belong to a call that Asterisk did not live to finish."""
+_ID = re.compile(r"[A-Za-z0-9._-]+")
+
+PutDb = Callable[[str, str, str], Awaitable[object]]
+DeleteDb = Callable[[str, str], Awaitable[object]]
+
+
+class AsteriskStandIn:
+    """Reads the notes in `live_dir`; keeps the numbers in Asterisk's own database with `put(family, key, value)` and `delete`."""
+
+    def __init__(self, live_dir: Path, put: PutDb, delete: DeleteDb) -> None:
+        self._live_dir, self._put, self._delete = live_dir, put, delete
+        self._kept: dict[str, tuple[str, ...]] = {}
+
+    async def calls(self) -> Sequence[StoodInCall]:
+        """See `ports.StandIn.calls`. Notes that cannot be read are logged and left where they are."""
+        return await asyncio.to_thread(self._read_all)
+
+    async def forget(self, call: str) -> None:
+        """See `ports.StandIn.forget`."""
+        if _ID.fullmatch(call):
+            for name in (f"{call}.fallback.accepted", f"{call}.fallback"):
+                (self._live_dir / name).unlink(missing_ok=True)
+
+    async def keep_numbers(self, did: str, numbers: Sequence[str]) -> None:
+        """See `ports.StandIn.keep_numbers`. Written only when they change. Raises `TelephonyAway`."""
+        wanted = tuple(numbers)[:MOST_NUMBERS]
+        if self._kept.get(did) == wanted:
+            return
+        family = f"{FAMILY}/{did}"
+        for key, number in enumerate(wanted, start=1):
+            await self._put(family, str(key), number)
+        await self._delete(
+            family, str(len(wanted) + 1)
+        )  # the dialplan stops at the first key that is not there
+        self._kept[did] = wanted
+
+    def forget_kept(self) -> None:
+        """Asterisk was restarted or replaced: write the numbers again."""
+        self._kept.clear()
+
+    def _read_all(self) -> list[StoodInCall]:
+        found = []
+        for path in self._live_dir.glob("*.fallback"):
+            try:
+                call = self._read(path)
+            except (OSError, ValueError, KeyError) as error:
+                log.error(
+                    "the notes of a call without the engine cannot be read", file=path.name, error=repr(error)
+                )
+                continue
+            if call is not None:
+                found.append(call)
+        return sorted(found, key=lambda call: call.started)
+
+    def _read(self, path: Path) -> StoodInCall | None:
+        """The call behind the notes; None while it goes on."""
+        notes: dict[str, list[str]] = {}
+        for line in path.read_text(errors="replace").splitlines():
+            key, _, value = line.partition("=")
+            notes.setdefault(key, []).append(value)
+        started = datetime.fromtimestamp(int(notes["started"][0]), UTC)
+        if "ended" in notes:
+            ended = datetime.fromtimestamp(int(notes["ended"][-1]), UTC)
+        else:
+            touched = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            if (datetime.now(UTC) - touched).total_seconds() < GIVEN_UP_SECONDS:
+                return None
+            ended = touched
+        accepted = notes.get("accepted", [])
+        with suppress(OSError):
+            accepted = accepted or [path.with_name(path.name + ".accepted").read_text().strip()]
+        return StoodInCall(
+            id=notes["call"][0],
+            did=notes["did"][0],
+            caller=notes.get("caller", [""])[0] or None,
+            started=started,
+            ended=ended,
+            spoke="message" in notes,
+            rang=tuple(dict.fromkeys(notes.get("rang", []))),
+            accepted_by=accepted[0] if accepted else None,
+        )
