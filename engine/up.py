@@ -1,0 +1,260 @@
+"""`dozvon up`: an installation in the foreground. Starts Asterisk and the engine, restarts what dies, stops both.
+
+They are separate processes: an engine that dies takes no call with it, and is back within a second; Asterisk goes on
+answering meanwhile. Asterisk even survives the death of this supervisor, until the next one replaces it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from engine.asterisk.server import (
+    AsteriskFailed,
+    AsteriskServer,
+    AsteriskSettings,
+    DeskPhone,
+    PortTaken,
+    Trunk,
+    demo_trunk,
+)
+from engine.config import Settings
+from engine.secrets import Secrets, load_or_create_secrets
+
+ENGINE = (sys.executable, "-m", "engine", "run")
+LINK_FILE = "console-link"  # in the data directory: the engine writes the administrator's one-time link there
+UNUSABLE = 2  # an engine that ends so says that its arguments or its configuration cannot be used
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+STEADY_SECONDS = 60.0  # who lived that long is restarted at once again
+STOP_ENGINE_SECONDS = 15.0
+READY_POLL_SECONDS = 0.1
+READY_PATIENCE_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1
+
+Say = Callable[[str], None]
+
+
+def asterisk_settings(
+    settings: Settings, secrets: Secrets, fallback_numbers: Mapping[str, tuple[str, ...]] | None = None
+) -> AsteriskSettings:
+    """How our Asterisk is to be set up. Without a trunk of its own an installation has the demo company's."""
+    asterisk = settings.asterisk
+    trunks = tuple(
+        Trunk(
+            t.name, t.host, t.port, t.username, t.password, t.register_us, t.max_channels, tuple(t.calls_from)
+        )
+        for t in asterisk.trunks
+    )
+    return AsteriskSettings(
+        prefix=asterisk.prefix.absolute(),
+        run_dir=settings.inside("asterisk"),
+        base_port=settings.base_port,
+        ari_password=secrets.ari_password,
+        ami_password=secrets.ami_password,
+        live_dir=settings.recordings / "live",
+        sounds_dir=settings.inside("sounds"),
+        trunks=trunks or (demo_trunk(settings.base_port),),
+        desk_phones=tuple(DeskPhone(name, secrets.desk_phones[name]) for name in asterisk.desk_phones),
+        fallback_numbers=fallback_numbers or {},
+        sip_host=asterisk.sip_host,
+    )
+
+
+async def up(settings: Settings, *, say: Say, engine: Sequence[str] = ENGINE) -> int:
+    """Run the installation until SIGINT, SIGTERM or SIGHUP; return the exit code (0 after a signal).
+
+    What cannot even start (a taken port, no Asterisk, an unusable configuration) is said in words, with code 1 or 2.
+    """
+    secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
+    installation = _Installation(settings, secrets, tuple(engine), say)
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, installation.stopping.set)
+    try:
+        return await installation.run()
+    except (PortTaken, AsteriskFailed, FileNotFoundError) as error:
+        say(f"cannot start: {error}")
+        return 1
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@dataclass
+class _Installation:
+    settings: Settings
+    secrets: Secrets
+    engine_command: tuple[str, ...]
+    say: Say
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    was_ready: bool = False
+    code: int = 0
+    asterisk: AsteriskServer | None = None
+    engine: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> int:
+        begun = time.monotonic()
+        settings = self.settings
+        with contextlib.suppress(FileNotFoundError):
+            settings.inside(
+                LINK_FILE
+            ).unlink()  # an old link is of no use, and must not be taken for the new one
+        try:
+            if settings.asterisk.manage:
+                await self._start_asterisk()
+                self.say(f"Asterisk is up after {time.monotonic() - begun:.1f} s; starting the engine")
+            await self._start_engine()
+            async with asyncio.TaskGroup() as tasks:
+                keepers = [
+                    tasks.create_task(self._keep("the engine", self._engine_ended, self._start_engine))
+                ]
+                if settings.asterisk.manage:
+                    keep = self._keep("Asterisk", self._asterisk_ended, self._start_asterisk)
+                    keepers.append(tasks.create_task(keep, name="keep Asterisk"))
+                keepers.append(tasks.create_task(self._tell_when_ready(begun), name="tell when ready"))
+                await self.stopping.wait()
+                for keeper in keepers:
+                    keeper.cancel()
+        finally:
+            await self._stop()
+        return self.code
+
+    # ------------------------------------------------------------------------------------- the two processes
+
+    async def _start_asterisk(self) -> None:
+        self.asterisk = AsteriskServer(asterisk_settings(self.settings, self.secrets))
+        await self.asterisk.start()
+
+    async def _asterisk_ended(self) -> int:
+        assert self.asterisk is not None
+        return await self.asterisk.wait()
+
+    async def _start_engine(self) -> None:
+        self.engine = await asyncio.create_subprocess_exec(
+            *self.engine_command,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
+            preexec_fn=_die_with_parent,  # two engines on one store must not be
+        )
+
+    async def _engine_ended(self) -> int:
+        assert self.engine is not None
+        code = await self.engine.wait()
+        if code == UNUSABLE and not self.was_ready:
+            self.code = UNUSABLE
+            self.stopping.set()
+        return code
+
+    async def _keep(
+        self, name: str, ended: Callable[[], Awaitable[int]], start: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Start it again whenever it ends, for ever; the pause doubles while it keeps dying young."""
+        pause, begun = FIRST_PAUSE_SECONDS, time.monotonic()
+        while not self.stopping.is_set():
+            reason = f"ended with code {await ended()}"
+            while not self.stopping.is_set():
+                if time.monotonic() - begun > STEADY_SECONDS:
+                    pause = FIRST_PAUSE_SECONDS
+                self.say(f"{name} {reason}; starting it again in {pause:g} s")
+                await asyncio.sleep(pause)
+                pause, begun = min(2 * pause, LONGEST_PAUSE_SECONDS), time.monotonic()
+                try:
+                    await start()
+                    break
+                except (OSError, AsteriskFailed) as error:
+                    reason = f"did not start: {error}"
+
+    async def _stop(self) -> None:
+        """The engine first, so that it can take its leave of Asterisk; each by its own process id."""
+        if self.engine is not None and self.engine.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.engine.terminate()
+            try:
+                async with asyncio.timeout(STOP_ENGINE_SECONDS):
+                    await self.engine.wait()
+            except TimeoutError:
+                self.say(f"the engine did not end within {STOP_ENGINE_SECONDS:.0f} s; killing it")
+                self.engine.kill()
+                await self.engine.wait()
+        if self.asterisk is not None:
+            await self.asterisk.stop()
+
+    # --------------------------------------------------------------------------------------- what is printed
+
+    async def _tell_when_ready(self, begun: float) -> None:
+        components: dict[str, Any] = {}
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            warned = False
+            while True:
+                ready, found = await self._ask_ready(session)
+                components = found or components
+                if ready:
+                    break
+                if not warned and time.monotonic() - begun > READY_PATIENCE_SECONDS:
+                    warned = True
+                    self.say("the engine is not ready yet; still waiting" + _lacking(components))
+                await asyncio.sleep(READY_POLL_SECONDS)
+        self.was_ready = True
+        self.say(self._welcome(time.monotonic() - begun) + _lacking(components))
+
+    async def _ask_ready(self, session: aiohttp.ClientSession) -> tuple[bool, dict[str, Any]]:
+        url = f"http://{self.settings.console.host}:{self.settings.console_port}/readyz"
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with session.get(url) as answer:
+                body = await answer.json(content_type=None)
+                return answer.status == 200, body.get("components", {}) if isinstance(body, dict) else {}
+        return False, {}
+
+    def _welcome(self, seconds: float) -> str:
+        settings, base = self.settings, self.settings.base_port
+        lines = ["", f"Dozvon is ready after {seconds:.1f} s."]
+        if not settings.asterisk.trunks:
+            far_end = demo_trunk(base)
+            lines += [
+                f"  call as a resident     sip:+74950000112@127.0.0.1:{base}  (any softphone; your user name is the caller's",
+                "                         number, e.g. +79160000042)",
+                f"  the staff's phones     what the engine dials arrives at sip:NUMBER@{far_end.host}:{far_end.port}",
+            ]
+        for name in settings.asterisk.desk_phones:
+            where = f"SIP server {settings.asterisk.sip_host}:{base}"
+            lines.append(
+                f"  an operator's phone    user {name}, password {self.secrets.desk_phones[name]}, {where}"
+            )
+        lines.append(f"  console                {self._link()}")
+        lines.append("  stop                   Ctrl-C")
+        return "\n".join(lines)
+
+    def _link(self) -> str:
+        """The engine's one-time link of the administrator; the plain address if there is none (any more)."""
+        try:
+            return (
+                f"{self.settings.inside(LINK_FILE).read_text().strip()}  (opens once, for the administrator)"
+            )
+        except OSError:
+            return self.settings.console_url
+
+
+def _lacking(components: Mapping[str, Any]) -> str:
+    """A line for every component that is not there, with how to get it."""
+    lines = [
+        f"  {name:<22} {part.get('state', 'missing')}" + (f": {part['detail']}" if part.get("detail") else "")
+        for name, part in components.items()
+        if isinstance(part, dict) and (not part.get("ready") or part.get("detail"))
+    ]
+    return "\nnot (fully) there:\n" + "\n".join(lines) if lines else ""
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
