@@ -1,0 +1,143 @@
+"""A store in memory that fulfils `ports.Store`. It passes the same contract suite as the real one, and obeys virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from engine.domain.errors import NotKnown, StoreFailed
+from engine.domain.events import (
+    CallEnded,
+    CallStarted,
+    DialStarted,
+    Event,
+    TextDelivered,
+    TextFailed,
+    TextQueued,
+    TextSent,
+    TicketOpened,
+)
+from engine.domain.walk import Walk
+
+FIRST_TICKET = 1001
+
+
+class MemoryStore:
+    """Answers every question by looking through the timelines. `fail_next` makes that many appends fail, as a full disk would."""
+
+    def __init__(self) -> None:
+        self.timelines: dict[int, list[Event]] = {}
+        self.fail_next = 0
+        self._keys: dict[str, int] = {}
+        self._grown: set[asyncio.Future[None]] = set()
+        self._feeds: set[asyncio.Queue[tuple[int, int, Event]]] = set()
+
+    async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
+        if not events or not isinstance(events[0], TicketOpened):
+            raise ValueError("a timeline starts with a TicketOpened")
+        await self._reach_disk()
+        if key is not None and key in self._keys:
+            return self._keys[key]
+        ticket = FIRST_TICKET + len(self.timelines)
+        self.timelines[ticket] = []
+        if key is not None:
+            self._keys[key] = ticket
+        self._add(ticket, events)
+        return ticket
+
+    async def append(self, ticket: int, events: Sequence[Event], expect: int | None = None) -> bool:
+        await self._reach_disk()
+        if expect is not None and expect != len(self._timeline(ticket)):
+            return False
+        self._add(ticket, events)
+        return True
+
+    async def history(self, ticket: int, since: int = 0) -> Sequence[Event]:
+        return self._timeline(ticket)[since:]
+
+    async def changed(self, ticket: int, since: int, timeout: float | None) -> bool:
+        try:
+            async with asyncio.timeout(timeout):
+                while len(self._timeline(ticket)) <= since:
+                    grown = asyncio.get_running_loop().create_future()
+                    self._grown.add(grown)
+                    try:
+                        await grown
+                    finally:
+                        self._grown.discard(grown)
+        except TimeoutError:
+            return False
+        return True
+
+    async def ticket_of_call(self, call: str) -> int | None:
+        found = None
+        for ticket, timeline in self.timelines.items():
+            for event in timeline:
+                if isinstance(event, CallStarted) and event.call == call:
+                    found = ticket
+                elif isinstance(event, DialStarted) and event.attempt == call:
+                    found = ticket
+        return found
+
+    async def escalating(self) -> Sequence[int]:
+        return [ticket for ticket, timeline in self.timelines.items() if not Walk.of(ticket, timeline).over]
+
+    async def calls_without_end(self) -> Sequence[tuple[int, str]]:
+        begun: dict[tuple[int, str], Event] = {}
+        for ticket, timeline in self.timelines.items():
+            for event in timeline:
+                if isinstance(event, CallStarted):
+                    begun[ticket, event.call] = event
+                elif isinstance(event, CallEnded):
+                    begun.pop((ticket, event.call), None)
+        return sorted(begun, key=lambda place: begun[place].at)
+
+    async def unsent_texts(self) -> Sequence[tuple[int, str]]:
+        queued: dict[tuple[int, str], Event] = {}
+        for ticket, timeline in self.timelines.items():
+            for event in timeline:
+                if isinstance(event, TextQueued):
+                    queued[ticket, event.text] = event
+                elif isinstance(event, TextSent | TextDelivered | TextFailed):
+                    queued.pop((ticket, event.text), None)
+        return sorted(queued, key=lambda place: queued[place].at)
+
+    @asynccontextmanager
+    async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:
+        queue: asyncio.Queue[tuple[int, int, Event]] = asyncio.Queue()
+        self._feeds.add(queue)
+        events = _drain(queue)
+        try:
+            yield events
+        finally:
+            self._feeds.discard(queue)
+            await events.aclose()
+
+    async def _reach_disk(self) -> None:
+        """The real store gives other tasks a turn here; so does this one, or races would hide."""
+        await asyncio.sleep(0)
+        if self.fail_next:
+            self.fail_next -= 1
+            raise StoreFailed("the disk is full; make room on it")
+
+    def _timeline(self, ticket: int) -> list[Event]:
+        try:
+            return self.timelines[ticket]
+        except KeyError:
+            raise NotKnown(f"there is no ticket {ticket}") from None
+
+    def _add(self, ticket: int, events: Sequence[Event]) -> None:
+        timeline = self._timeline(ticket)
+        for event in events:
+            timeline.append(event)
+            for queue in self._feeds:
+                queue.put_nowait((ticket, len(timeline), event))
+        for grown in self._grown:
+            if not grown.done():
+                grown.set_result(None)
+
+
+async def _drain(queue: asyncio.Queue[tuple[int, int, Event]]):
+    while True:
+        yield await queue.get()
