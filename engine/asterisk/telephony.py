@@ -29,6 +29,7 @@ RECORD_CONTEXT = "dozvon-record"
 RECORD_SECONDS = 5.0  # from the answer to the running recording; it takes some ten milliseconds
 ADOPT_SECONDS = 15.0  # how long an answered leg of an earlier engine waits to be adopted
 SPARE_RING_SECONDS = 2  # Asterisk stops the ringing by itself if we have not done so by then
+LET_GO_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 NOISE = [{"type": "ChannelDialplan"}, {"type": "ChannelVarset"}]  # two thirds of all events, of no use to us
@@ -41,10 +42,18 @@ class AsteriskTelephony:
     `trunks` are PJSIP endpoints, the first one being the default; `region` reads numbers written the national way.
     """
 
-    def __init__(self, ari: AriClient, *, trunks: Sequence[str], region: str = "RU") -> None:
+    def __init__(
+        self,
+        ari: AriClient,
+        *,
+        trunks: Sequence[str],
+        region: str = "RU",
+        close_seconds: float = CLOSE_SECONDS,
+    ) -> None:
         self._ari = ari
         self._trunks = tuple(trunks)
         self._region = region
+        self._close_seconds = close_seconds
         self._errands = Errands()
         self._legs: dict[str, AsteriskLeg] = {}
         self._left_behind: dict[str, AsteriskLeg] = {}
@@ -59,7 +68,7 @@ class AsteriskTelephony:
     async def __aexit__(self, *error: object) -> None:
         """Channels stay as they are: Asterisk outlives us. What was begun to clear up is finished first."""
         self._unlisten()
-        await self._errands.close(CLOSE_SECONDS)
+        await self._errands.close(self._close_seconds)
 
     # Legs in
 
@@ -169,7 +178,7 @@ class AsteriskTelephony:
             log.error("not a number that can be dialled", attempt=dial.attempt)
             raise DialFailed(Outcome.UNREACHABLE)
         request = self._ari.channels.originate(
-            endpoint=f"PJSIP/{dial.number}@{dial.trunk or self._trunks[0]}",
+            endpoint=f"PJSIP/{dial.number}@{self._trunk(dial)}",
             app=self._ari.app,
             appArgs="dialled",
             callerId=dial.caller_id,
@@ -187,8 +196,11 @@ class AsteriskTelephony:
                 raise TelephonyAway(str(error)) from error
         except AriError as error:
             leg.gone(None)
-            log.error("trunk cannot be dialled", trunk=dial.trunk or self._trunks[0], reason=str(error))
+            log.error("trunk cannot be dialled", trunk=self._trunk(dial), reason=str(error))
             raise DialFailed(Outcome.FAILED) from error
+
+    def _trunk(self, dial: Dial) -> str:
+        return self._trunks[dial.trunk % len(self._trunks)]
 
     async def _exists(self, channel: str) -> bool:
         try:
@@ -260,16 +272,24 @@ class AsteriskTelephony:
             raise TelephonyAway(str(error)) from error
 
     async def _unmake_bridge(self, id: str, made: asyncio.Task[None]) -> None:
+        """Returns when the bridge has let go of its channels, so that they can be played to."""
         await asyncio.wait({made})
-        await self._surely(lambda: self._ari.bridges.destroy(id))
+        with self._ari.subscribe(events.bridge(id)) as news:
+            if not await self._surely(lambda: self._ari.bridges.destroy(id)):
+                return
+            with suppress(TimeoutError, AriError):
+                async with asyncio.timeout(LET_GO_SECONDS):
+                    while not isinstance(await news.get(), model.BridgeDestroyed):
+                        pass
 
-    async def _surely(self, clear_up: Callable[[], Awaitable[None]]) -> None:
-        """Do it, again and again while Asterisk is away: nothing may be left behind."""
+    async def _surely(self, clear_up: Callable[[], Awaitable[None]]) -> bool:
+        """Do it, again and again while Asterisk is away: nothing may be left behind. False: it was gone before."""
         while True:
             try:
-                return await clear_up()
+                await clear_up()
+                return True
             except NotFound:
-                return None
+                return False
             except AriError as error:
                 log.warning("cannot clear up yet", reason=str(error))
             await asyncio.sleep(RETRY_SECONDS)
