@@ -7,9 +7,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
 
 MISSING = "PostgreSQL is not installed (apt-get install postgresql) and DATABASE_URL is not set"
 
@@ -21,6 +26,33 @@ def binaries() -> Path | None:
         return found[-1].parent
     on_path = shutil.which("initdb")
     return Path(on_path).parent if on_path else None
+
+
+@contextmanager
+def server_or_skip() -> Iterator[str]:
+    """The server that the tests are to use; skips the test if there is none."""
+    named = os.environ.get("DATABASE_URL", "")
+    if named.startswith("postgres"):
+        yield named
+    elif binaries() is None:
+        pytest.skip(MISSING)
+    else:
+        with server() as url:
+            yield url
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator[str]:
+    """A fresh, empty database on the server, as a URL; dropped on leaving."""
+    named = make_url(url)
+    name = f"dozvon_{uuid4().hex}"
+    admin = await asyncpg.connect(named.set(drivername="postgresql").render_as_string(hide_password=False))
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        yield named.set(database=name).render_as_string(hide_password=False)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
 
 
 @contextmanager

@@ -74,10 +74,9 @@ class MemoryStore:
         found = None
         for ticket, timeline in self.timelines.items():
             for event in timeline:
-                if isinstance(event, CallStarted) and event.call == call:
-                    found = ticket
-                elif isinstance(event, DialStarted) and event.attempt == call:
-                    found = ticket
+                match event:
+                    case CallStarted(call=id) | DialStarted(attempt=id) if id == call:
+                        found = ticket
         return found
 
     async def escalating(self) -> Sequence[int]:
