@@ -65,19 +65,21 @@ async def add_user(
     now: datetime,
     company: str | None = None,
     password: str | None = None,
-) -> None:
-    """Add a user. Without a password only a one-time link lets them in. Raises `ValueError` for an unknown role or a poor password."""
+) -> bool:
+    """Add a user; False if there is one of that name, who is left as they are. Without a password only a one-time link lets them in.
+
+    Raises `ValueError` for an unknown role or a poor password.
+    """
     if role not in ROLE_NAMES:
         raise ValueError(f"Нет роли «{role}»; есть: {', '.join(ROLE_NAMES)}")
     hashed = await hash_password(password) if password is not None else None
-    await accounts.add_user(name, role, company, hashed, now)
+    return await accounts.add_user(name, role, company, hashed, now)
 
 
 async def set_password(accounts: Accounts, name: str, password: str) -> None:
     """Set a user's password and end their sessions. Raises `NotKnown`, `ValueError`."""
     await _known(accounts, name)
     await accounts.set_password(name, await hash_password(password))
-    await accounts.end_sessions_of(name)
 
 
 async def create_link(
@@ -86,7 +88,7 @@ async def create_link(
     """The address of a one-time sign-in link. It is used up by the button on its page, not by opening it. Raises `NotKnown`."""
     await _known(accounts, user)
     secret = secrets.token_urlsafe(24)
-    await accounts.add_link(digest(secret), user, now, now + lifetime)
+    await accounts.add_login_link(digest(secret), user, now, now + lifetime)
     return f"{base_url.rstrip('/')}/login/link/{secret}"
 
 
@@ -101,7 +103,7 @@ async def add_token(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise ValueError(f"Нет права «{', '.join(unknown)}»; есть: {', '.join(SCOPES)}")
-    if any(token.name == name for token in await accounts.tokens()):
+    if any(token.name == name and token.revoked_at is None for token in await accounts.tokens()):
         raise ValueError(
             f"Токен «{name}» уже есть; отзовите его (dozvon token revoke {name}) или назовите новый иначе"
         )
@@ -151,4 +153,4 @@ class Gate:
         user = await accounts.user(name)
         async with self._slots:
             right = await verify_password(user.password_hash if user else None, password)
-        return user if right else None
+        return user if right and user is not None and user.disabled_at is None else None

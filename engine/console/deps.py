@@ -146,30 +146,32 @@ class Reader(Protocol):
 
     async def tickets(
         self,
-        *,
         company: str | None = None,
-        status: Sequence[str] = (),
+        *,
+        statuses: Sequence[str] = (),
         urgency: str | None = None,
         house: str | None = None,
         phone: str | None = None,
-        before: int | None = None,
         limit: int = 50,
+        after: int | None = None,
     ) -> Sequence[TicketRow]:
-        """The tickets that match, with numbers below `before`."""
+        """The tickets that match; `after` is the number of the last one on the page before."""
         ...
 
     async def ticket(self, number: int) -> TicketRow | None: ...
 
-    async def calls(
-        self, *, company: str | None = None, ticket: int | None = None, limit: int = 50
-    ) -> Sequence[CallRow]: ...
+    async def calls(self, company: str | None = None, *, limit: int = 50) -> Sequence[CallRow]: ...
+
+    async def calls_of(self, ticket: int) -> Sequence[CallRow]:
+        """A ticket's calls and attempts to call, first to last."""
+        ...
 
     async def recording(self, id: str) -> RecordingRow | None: ...
 
     async def texts(
         self,
-        *,
         company: str | None = None,
+        *,
         ticket: int | None = None,
         number: str | None = None,
         limit: int = 50,
@@ -225,6 +227,8 @@ class User(Protocol):
     def company(self) -> str | None: ...
     @property
     def password_hash(self) -> str | None: ...
+    @property
+    def disabled_at(self) -> datetime | None: ...
 
 
 class Token(Protocol):
@@ -233,62 +237,62 @@ class Token(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def scopes(self) -> Sequence[str]: ...
+    def scopes(self) -> tuple[str, ...]: ...
     @property
     def company(self) -> str | None: ...
+    @property
+    def revoked_at(self) -> datetime | None: ...
 
 
 class Accounts(Protocol):
-    """Users, sessions, one-time links, API tokens and the access log: tables of our own, so that each can be revoked.
+    """Users, sessions, one-time links and API tokens: tables of our own, so that each can be revoked.
 
     A `hash` is the SHA-256 of a random secret that nobody keeps. Expired and revoked ones are not found.
     """
 
     async def user(self, name: str) -> User | None: ...
 
-    async def users(self) -> Sequence[User]: ...
-
     async def add_user(
         self, name: str, role: str, company: str | None, password_hash: str | None, now: datetime
-    ) -> None:
-        """Add the user, or replace the one of that name."""
+    ) -> bool:
+        """Whether the user is new; an existing one is left as it is."""
         ...
 
-    async def set_password(self, name: str, password_hash: str) -> None: ...
-
-    async def add_link(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None: ...
-
-    async def link_user(self, hash: str, now: datetime) -> str | None:
-        """Whose link it is. Burns nothing."""
+    async def set_password(self, name: str, password_hash: str) -> None:
+        """Change a password; every session of the user ends. Raises `NotKnown`."""
         ...
 
-    async def use_link(self, hash: str, now: datetime) -> str | None:
-        """As `link_user`, and the link is used up: of two at once one gets the name."""
+    async def add_login_link(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None: ...
+
+    async def use_login_link(self, hash: str, now: datetime) -> User | None:
+        """Whom the link signs in; it is used up by that, and of two at once one gets the user."""
         ...
 
     async def add_session(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None: ...
 
-    async def session_user(self, hash: str, now: datetime) -> User | None: ...
+    async def session(self, hash: str, now: datetime) -> User | None:
+        """Whose session it is; None if it is unknown, over, or its user disabled."""
+        ...
 
     async def end_session(self, hash: str) -> None: ...
-
-    async def end_sessions_of(self, user: str) -> None: ...
 
     async def add_token(
         self, hash: str, name: str, scopes: Sequence[str], company: str | None, now: datetime
     ) -> None: ...
 
-    async def token(self, hash: str, now: datetime) -> Token | None: ...
+    async def token(self, hash: str) -> Token | None: ...
 
-    async def tokens(self) -> Sequence[Token]: ...
-
-    async def revoke_token(self, name: str, now: datetime) -> bool: ...
-
-    async def record(
-        self, at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
-    ) -> None:
-        """Put an access on record: who listened to or changed what."""
+    async def tokens(self, company: str | None = None) -> Sequence[Token]:
+        """All of them, revoked ones too."""
         ...
+
+
+class Audit(Protocol):
+    """Puts an access on record: who listened to, or did, what."""
+
+    async def __call__(
+        self, at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +312,7 @@ class ConsoleDeps:
     flows: Deps
     reader: Reader
     accounts: Accounts
+    audit: Audit
     recordings: RecordingFiles
     health: Health
     settings: Settings = Settings()

@@ -53,14 +53,14 @@ async def identify(request: web.Request) -> Principal | None:
     deps = request.app[DEPS]
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        token = await deps.accounts.token(auth.digest(secret.strip()), deps.clock.now())
+        token = await deps.accounts.token(auth.digest(secret.strip()))
         if token is None:
             return None
         return Principal(f"token:{token.name}", frozenset(token.scopes), token.company)
     cookie = request.cookies.get(COOKIE)
     if cookie is None:
         return None
-    user = await deps.accounts.session_user(auth.digest(cookie), deps.clock.now())
+    user = await deps.accounts.session(auth.digest(cookie), deps.clock.now())
     if user is None:
         return None
     return Principal(user.name, ROLES.get(user.role, frozenset()), user.company, auth.csrf_token(cookie))

@@ -13,7 +13,7 @@ from engine.domain.ticket import Ticket
 from engine.ports import Store
 
 ALL = 1000
-"""More calls or texts than one ticket ever has."""
+"""More texts than one ticket ever has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class TicketView:
     async def read(cls, number: int, store: Store, reader: Reader) -> TicketView:
         """Read it. Raises `NotKnown`."""
         history = await store.history(number)
-        calls = await reader.calls(ticket=number, limit=ALL)
+        calls = await reader.calls_of(number)
         texts = await reader.texts(ticket=number, limit=ALL)
         return cls(
             number,
             history,
             Ticket.of(history),
-            sorted(calls, key=lambda call: call.started_at),
+            calls,
             sorted(texts, key=lambda text: text.queued_at),
         )
 

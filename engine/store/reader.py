@@ -42,6 +42,7 @@ class Reader:
         company: str | None = None,
         *,
         status: str | None = None,
+        statuses: Sequence[str] = (),
         urgency: str | None = None,
         house: str | None = None,
         phone: str | None = None,
@@ -50,7 +51,10 @@ class Reader:
         limit: int = 50,
         after: int | None = None,
     ) -> Sequence[TicketRow]:
-        """Tickets, newest first, opened in [`since`, `before`). `after` is the number of the last one on the page before."""
+        """Tickets, newest first, opened in [`since`, `before`), in any of `statuses` if there are some.
+
+        `after` is the number of the last one on the page before.
+        """
         query = _where(
             sa.select(tickets),
             company=(tickets.c.company, company),
@@ -60,6 +64,8 @@ class Reader:
             phone=(tickets.c.phone, phone),
         )
         query = _between(query, tickets.c.opened_at, since, before)
+        if statuses:
+            query = query.where(tickets.c.status.in_(statuses))
         if after is not None:
             query = query.where(tickets.c.number < after)
         return await self._typed(TicketRow, query.order_by(tickets.c.number.desc()).limit(limit))

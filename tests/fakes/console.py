@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import struct
 import wave
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +14,14 @@ from typing import Any, cast
 from engine.console.deps import Component, ConsoleDeps, RecordingFile, Settings
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
-from engine.domain.events import Event
 from engine.domain.model import Contact, House, Line, Urgency
 from engine.domain.policy import AfterAccepting, Policy, Step, Target, TargetKind
 from engine.domain.roster import Roster
 from engine.flows.deps import Deps
+from engine.store import Token, User
 from engine.store.projection import Projection
 from engine.store.rows import CallRow, RecordingRow, TextRow, TicketRow
+from tests.fakes.store import MemoryStore
 
 START = datetime(2026, 11, 21, 11, 5, 0, tzinfo=UTC)
 
@@ -38,63 +37,8 @@ class SteppingClock:
         return self.at
 
 
-@dataclass
-class MemoryStore:
-    """Timelines in lists; the store's own projections for the read side."""
-
-    timelines: dict[int, list[Event]] = field(default_factory=dict)
-    keys: dict[str, int] = field(default_factory=dict)
-    grown: asyncio.Condition = field(default_factory=asyncio.Condition)
-    feeds: set[asyncio.Queue[tuple[int, int, Event]]] = field(default_factory=set)
-
-    async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
-        if key in self.keys:
-            return self.keys[key]
-        number = 1001 + len(self.timelines)
-        if key is not None:
-            self.keys[key] = number
-        self.timelines[number] = []
-        await self.append(number, events)
-        return number
-
-    async def append(self, ticket: int, events: Sequence[Event], expect: int | None = None) -> bool:
-        timeline = self.timelines[ticket]
-        if expect is not None and expect != len(timeline):
-            return False
-        async with self.grown:
-            for event in events:
-                timeline.append(event)
-                for feed in self.feeds:
-                    feed.put_nowait((ticket, len(timeline), event))
-            self.grown.notify_all()
-        return True
-
-    async def history(self, ticket: int, since: int = 0) -> Sequence[Event]:
-        if ticket not in self.timelines:
-            raise NotKnown(f"ticket {ticket}")
-        return tuple(self.timelines[ticket][since:])
-
-    async def changed(self, ticket: int, since: int, timeout: float | None) -> bool:
-        try:
-            async with asyncio.timeout(timeout), self.grown:
-                await self.grown.wait_for(lambda: len(self.timelines[ticket]) > since)
-        except TimeoutError:
-            return False
-        return True
-
-    @asynccontextmanager
-    async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:
-        queue: asyncio.Queue[tuple[int, int, Event]] = asyncio.Queue()
-
-        async def events() -> AsyncIterator[tuple[int, int, Event]]:
-            while True:
-                yield await queue.get()
-
-        self.feeds.add(queue)
-        try:
-            yield events()
-        finally:
-            self.feeds.discard(queue)
+class ReadableStore(MemoryStore):
+    """The store in memory, with the real one's projections for its read side."""
 
     def _projections(self) -> list[Projection]:
         return [
@@ -108,21 +52,21 @@ class MemoryStore:
 
     async def tickets(
         self,
-        *,
         company: str | None = None,
-        status: Sequence[str] = (),
+        *,
+        statuses: Sequence[str] = (),
         urgency: str | None = None,
         house: str | None = None,
         phone: str | None = None,
-        before: int | None = None,
         limit: int = 50,
+        after: int | None = None,
     ) -> Sequence[TicketRow]:
         def fits(row: TicketRow) -> bool:
             asked = ((company, row.company), (urgency, row.urgency), (house, row.house), (phone, row.phone))
             return (
                 all(wanted in (None, has) for wanted, has in asked)
-                and (not status or row.status in status)
-                and (before is None or row.number < before)
+                and (not statuses or row.status in statuses)
+                and (after is None or row.number < after)
             )
 
         return [row for row in (projection.row() for projection in self._projections()) if fits(row)][:limit]
@@ -130,19 +74,21 @@ class MemoryStore:
     async def ticket(self, number: int) -> TicketRow | None:
         return next((row for row in await self.tickets(limit=10**6) if row.number == number), None)
 
-    async def calls(
-        self, *, company: str | None = None, ticket: int | None = None, limit: int = 50
-    ) -> Sequence[CallRow]:
-        rows = [r for r in self._rows(CallRow) if company in (None, r.company) and ticket in (None, r.ticket)]
+    async def calls(self, company: str | None = None, *, limit: int = 50) -> Sequence[CallRow]:
+        rows = [row for row in self._rows(CallRow) if company in (None, row.company)]
         return sorted(rows, key=lambda row: row.started_at, reverse=True)[:limit]
+
+    async def calls_of(self, ticket: int) -> Sequence[CallRow]:
+        rows = [row for row in self._rows(CallRow) if row.ticket == ticket]
+        return sorted(rows, key=lambda row: row.started_at)
 
     async def recording(self, id: str) -> RecordingRow | None:
         return next((row for row in self._rows(RecordingRow) if row.id == id), None)
 
     async def texts(
         self,
-        *,
         company: str | None = None,
+        *,
         ticket: int | None = None,
         number: str | None = None,
         limit: int = 50,
@@ -157,86 +103,64 @@ class MemoryStore:
         return sorted(rows, key=lambda row: row.queued_at, reverse=True)[:limit]
 
 
-@dataclass(frozen=True)
-class FakeUser:
-    name: str
-    role: str
-    company: str | None
-    password_hash: str | None
-
-
-@dataclass(frozen=True)
-class FakeToken:
-    name: str
-    scopes: tuple[str, ...]
-    company: str | None
-
-
 @dataclass
 class MemoryAccounts:
     """Users and secrets in dicts; `recorded` is the access log."""
 
-    _users: dict[str, FakeUser] = field(default_factory=dict)
+    _users: dict[str, User] = field(default_factory=dict)
     _links: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     _sessions: dict[str, tuple[str, datetime]] = field(default_factory=dict)
-    _tokens: dict[str, FakeToken] = field(default_factory=dict)
+    _tokens: dict[str, Token] = field(default_factory=dict)
     recorded: list[tuple[str, str, int | None, str | None]] = field(default_factory=list)
 
-    async def user(self, name: str) -> FakeUser | None:
+    async def user(self, name: str) -> User | None:
         return self._users.get(name)
-
-    async def users(self) -> Sequence[FakeUser]:
-        return list(self._users.values())
 
     async def add_user(
         self, name: str, role: str, company: str | None, password_hash: str | None, now: datetime
-    ) -> None:
-        self._users[name] = FakeUser(name, role, company, password_hash)
+    ) -> bool:
+        if name in self._users:
+            return False
+        self._users[name] = User(name, role, company, password_hash, now)
+        return True
 
     async def set_password(self, name: str, password_hash: str) -> None:
-        user = self._users[name]
-        self._users[name] = FakeUser(user.name, user.role, user.company, password_hash)
+        self._users[name] = replace(self._users[name], password_hash=password_hash)
+        self._sessions = {hash: held for hash, held in self._sessions.items() if held[0] != name}
 
-    async def add_link(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None:
+    async def add_login_link(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None:
         self._links[hash] = (user, expires_at)
 
-    async def link_user(self, hash: str, now: datetime) -> str | None:
-        user, expires = self._links.get(hash, (None, now))
-        return user if now < expires else None
-
-    async def use_link(self, hash: str, now: datetime) -> str | None:
-        user = await self.link_user(hash, now)
-        self._links.pop(hash, None)
-        return user
+    async def use_login_link(self, hash: str, now: datetime) -> User | None:
+        user, expires = self._links.pop(hash, ("", now))
+        return self._users.get(user) if now < expires else None
 
     async def add_session(self, hash: str, user: str, now: datetime, expires_at: datetime) -> None:
         self._sessions[hash] = (user, expires_at)
 
-    async def session_user(self, hash: str, now: datetime) -> FakeUser | None:
+    async def session(self, hash: str, now: datetime) -> User | None:
         user, expires = self._sessions.get(hash, ("", now))
         return self._users.get(user) if now < expires else None
 
     async def end_session(self, hash: str) -> None:
         self._sessions.pop(hash, None)
 
-    async def end_sessions_of(self, user: str) -> None:
-        self._sessions = {hash: held for hash, held in self._sessions.items() if held[0] != user}
-
     async def add_token(
         self, hash: str, name: str, scopes: Sequence[str], company: str | None, now: datetime
     ) -> None:
-        self._tokens[hash] = FakeToken(name, tuple(scopes), company)
+        self._tokens[hash] = Token(hash, name, tuple(scopes), company, now)
 
-    async def token(self, hash: str, now: datetime) -> FakeToken | None:
-        return self._tokens.get(hash)
+    async def token(self, hash: str) -> Token | None:
+        found = self._tokens.get(hash)
+        return found if found and found.revoked_at is None else None
 
-    async def tokens(self) -> Sequence[FakeToken]:
+    async def tokens(self, company: str | None = None) -> Sequence[Token]:
         return list(self._tokens.values())
 
-    async def revoke_token(self, name: str, now: datetime) -> bool:
-        before = len(self._tokens)
-        self._tokens = {hash: token for hash, token in self._tokens.items() if token.name != name}
-        return len(self._tokens) < before
+    async def revoke_token(self, name: str, now: datetime) -> None:
+        for hash, token in self._tokens.items():
+            if token.name == name:
+                self._tokens[hash] = replace(token, revoked_at=now)
 
     async def record(
         self, at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
@@ -323,7 +247,7 @@ def company(id: str = "demo", title: str = "Демо") -> Company:
 class World:
     """A console and everything behind it."""
 
-    store: MemoryStore
+    store: ReadableStore
     accounts: MemoryAccounts
     clock: SteppingClock
     deps: ConsoleDeps
@@ -332,7 +256,7 @@ class World:
 
 def world(folder: Path) -> World:
     """Two companies, no tickets, everything ready."""
-    store, accounts, clock = MemoryStore(), MemoryAccounts(), SteppingClock()
+    store, accounts, clock = ReadableStore(), MemoryAccounts(), SteppingClock()
     companies = [company(), company("other", "Другая УК")]
     components = {
         "asterisk": Component(True, "up"),
@@ -354,5 +278,5 @@ def world(folder: Path) -> World:
         companies=lambda: companies,
     )
     settings = Settings(heartbeat_seconds=0.05)
-    deps = ConsoleDeps(flows, store, accounts, FolderOfRecordings(folder), health, settings)
+    deps = ConsoleDeps(flows, store, accounts, accounts.record, FolderOfRecordings(folder), health, settings)
     return World(store, accounts, clock, deps, components)

@@ -141,7 +141,7 @@ async def _asked(request: web.Request) -> tuple[Principal, int, str]:
 
 async def _done(request: web.Request, who: Principal, ticket: int, what: str) -> web.Response:
     deps = request.app[DEPS]
-    await deps.accounts.record(deps.clock.now(), who.name, what, ticket)
+    await deps.audit(deps.clock.now(), who.name, what, ticket)
     return reply((await TicketView.read(ticket, deps.store, deps.reader)).json())
 
 

@@ -18,8 +18,16 @@ from engine.domain.errors import NotKnown
 async def calls(request: web.Request) -> web.Response:
     """The newest calls first, of a company, of one ticket (`?ticket=`)."""
     who = await principal(request, "read")
-    company, ticket = company_asked(request, who), number(request, "ticket", None)
-    rows = await request.app[DEPS].reader.calls(company=company, ticket=ticket, limit=limit(request))
+    company, ticket, reader = (
+        company_asked(request, who),
+        number(request, "ticket", None),
+        request.app[DEPS].reader,
+    )
+    most = limit(request)
+    if ticket is None:
+        rows = await reader.calls(company, limit=most)
+    else:
+        rows = [row for row in await reader.calls_of(ticket) if company in (None, row.company)][::-1][:most]
     return reply({"calls": [call_json(row) for row in rows]})
 
 
@@ -40,7 +48,7 @@ async def recording(request: web.Request) -> web.StreamResponse:
         raise Problem(HTTPStatus.NOT_ACCEPTABLE, str(error)) from None
     what = "download" if "download" in request.query else "listen"
     if _from_its_start(request):
-        await deps.accounts.record(deps.clock.now(), who.name, what, row.ticket, row.id)
+        await deps.audit(deps.clock.now(), who.name, what, row.ticket, row.id)
     response = web.FileResponse(file.path, headers={"Content-Type": file.content_type})
     if what == "download":
         response.headers["Content-Disposition"] = f'attachment; filename="{row.id}-{leg}.{format}"'

@@ -50,7 +50,7 @@ async def metrics(request: web.Request) -> web.Response:
         up.labels(name).set(component.ready)
     tickets = Gauge("dozvon_tickets", "Tickets that are not closed, by status", ["status"], registry=registry)
     counts = {status.value: 0 for status in Status if status is not Status.CLOSED}
-    for row in await request.app[DEPS].reader.tickets(status=tuple(counts), limit=10_000):
+    for row in await request.app[DEPS].reader.tickets(statuses=tuple(counts), limit=10_000):
         counts[row.status] += 1
     for status, count in counts.items():
         tickets.labels(status).set(count)

@@ -14,7 +14,7 @@ async def texts(request: web.Request) -> web.Response:
     """The newest texts first, of a company, a ticket, a number."""
     who = await principal(request, "read")
     rows = await request.app[DEPS].reader.texts(
-        company=company_asked(request, who),
+        company_asked(request, who),
         ticket=number(request, "ticket", None),
         number=phone("number", request.query.get("number")),
         limit=limit(request),

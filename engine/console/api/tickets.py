@@ -72,7 +72,7 @@ async def create(request: web.Request) -> web.Response:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "Этот Idempotency-Key уже открыл другую заявку", ticket=ticket
         )
-    await deps.accounts.record(deps.clock.now(), who.name, "open", ticket)
+    await deps.audit(deps.clock.now(), who.name, "open", ticket)
     return reply(view.json(), status=201, headers={"Location": f"/api/v1/tickets/{ticket}"})
 
 
@@ -103,7 +103,7 @@ async def many(request: web.Request) -> web.Response:
     who = await principal(request, "read")
     most = limit(request)
     rows = await request.app[DEPS].reader.tickets(
-        **filters(request, who), before=number(request, "before", None), limit=most
+        **filters(request, who), after=number(request, "before", None), limit=most
     )
     following = rows[-1].number if len(rows) == most else None
     return reply({"tickets": [row_json(row) for row in rows], "next": following})
@@ -113,7 +113,7 @@ class Filters(TypedDict):
     """What a list of tickets is limited to."""
 
     company: str | None
-    status: tuple[str, ...]
+    statuses: tuple[str, ...]
     urgency: str | None
     house: str | None
     phone: str | None
@@ -129,7 +129,7 @@ def filters(request: web.Request, who: Principal) -> Filters:
         _known("urgency", urgency, list(Urgency))
     return Filters(
         company=company_asked(request, who),
-        status=statuses,
+        statuses=statuses,
         urgency=urgency,
         house=request.query.get("house") or None,
         phone=phone("phone", request.query.get("phone")),
