@@ -13,6 +13,9 @@ KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
+BY_OTHER_MEANS = (
+    "install Asterisk 20 or newer (so that it is on the PATH) and RHVoice by this system's own means"
+)
 PROGRESS_EVERY_SECONDS = 5.0
 NOT_UNPACKED = (
     "./usr/share/doc/*/?*.gz",  # but the copyright files stay
@@ -53,9 +56,7 @@ def mirrors() -> list[str]:
     Where `apt-get update` has never run the origin of an index is not known yet: those come after.
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise Failed(
-            "this machine has no apt-get", "install Asterisk 20 or newer by hand, so that it is on the PATH"
-        )
+        raise Failed("this machine has no apt-get", BY_OTHER_MEANS)
     form = "$(REPO_URI)\t$(ORIGIN)\t$(LABEL)"
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
@@ -66,8 +67,7 @@ def mirrors() -> list[str]:
     unknown = [uri for uri, origin, _ in rows if not origin]
     if not sure + unknown:
         raise Failed(
-            "apt on this machine knows no Debian mirror",
-            "add one to /etc/apt/sources.list.d, or install Asterisk 20 or newer, so that it is on the PATH",
+            "apt on this machine knows no Debian mirror", f"add one to apt's sources, or {BY_OTHER_MEANS}"
         )
     return list(dict.fromkeys(sure + unknown))
 

@@ -234,6 +234,7 @@ def fetch_voices(part: Path, into: Path, suites: tuple[str, ...]) -> str:
         *((suite, fetch_rhvoice) for suite in suites),
         *((suite, fetch_festival) for suite in suites),
     ]
+    mirrors()  # without one there is no need to try them all
     troubles: list[Failed] = []
     for suite, fetch in attempts:
         try:

@@ -1,6 +1,7 @@
 """A real Asterisk from our templates: it starts, refuses strangers, and serves a resident while the engine is away."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import pickle
@@ -9,9 +10,11 @@ import socket
 import sys
 import wave
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from engine.asterisk.server import (
@@ -28,6 +31,8 @@ from tests.e2e.wire import Phone, phone
 PREFIX = Path(__file__).parents[2] / ".cache" / "asterisk"
 DID = "+74950000112"
 PATIENCE_SECONDS = 20.0
+
+Events = Callable[[str], Awaitable[dict[str, Any]]]
 
 pytestmark = pytest.mark.skipif(
     not PREFIX.exists(), reason="no Asterisk in .cache/asterisk: run `make setup`"
@@ -149,6 +154,86 @@ async def test_a_resident_is_served_without_the_engine(asterisk: AsteriskServer)
         assert heard_in > 2
         assert abs(heard_in - heard_out) < 0.1
     assert seconds(live / f"{facts['message']}.wav") > 0.5
+
+
+@contextlib.asynccontextmanager
+async def engine(server: AsteriskServer) -> AsyncIterator[tuple[aiohttp.ClientSession, Events]]:
+    """The least that can be called an engine: one websocket, and the events that come from it."""
+    made = server.settings
+    password = base64.b64encode(f"{made.ari_user}:{made.ari_password}".encode()).decode()
+    auth = {"Authorization": f"Basic {password}"}
+    async with (
+        aiohttp.ClientSession(made.ari_url + "/", headers=auth) as ari,
+        ari.ws_connect("events?app=dozvon") as socket,
+    ):
+
+        async def event(kind: str) -> dict[str, Any]:
+            while True:
+                if (found := await socket.receive_json())["type"] == kind:
+                    return found
+
+        yield ari, event
+
+
+async def test_the_engine_gets_calls_recorded_both_ways(asterisk: AsteriskServer) -> None:
+    """In: recorded before Stasis. Out: a leg that was sent to `dozvon-record` comes back recorded."""
+    port, live = asterisk.settings.sip_port, asterisk.settings.live_dir
+    async with (
+        asyncio.timeout(30),
+        phone("+79160000042") as resident,
+        phone("staff", port + 50) as staff,
+        engine(asterisk) as (ari, event),
+    ):
+        calling = asyncio.create_task(resident.calls(DID, port))
+        start = await event("StasisStart")
+        call = start["channel"]["id"]
+        assert start["args"] == ["inbound", DID]
+        assert start["channel"]["channelvars"] == {"CALLID": call, "ROLE": "resident"}
+        await ari.post(f"channels/{call}/answer")
+        assert await calling == 200
+
+        originate = {
+            "endpoint": asterisk.settings.dial_string("+79000000001"),
+            "app": "dozvon",
+            "channelId": "attempt-1",
+            "callerId": DID,
+            "variables": {"CALLID": call, "ROLE": "staff"},
+        }
+        assert (await ari.post("channels", json=originate)).status == 200
+        assert await staff.rings() == "+79000000001"
+        staff.answers()
+        assert (await event("StasisStart"))["channel"]["id"] == "attempt-1"
+        await ari.post(
+            "channels/attempt-1/continue", json={"context": "dozvon-record", "extension": "s", "priority": 1}
+        )
+        again = await event("StasisStart")
+        assert again["args"] == ["recorded", call, "staff"]
+        staff.presses("7")
+        assert (await event("ChannelDtmfReceived"))["digit"] == "7"
+        await asyncio.sleep(1)
+        assert (await ari.delete("channels/attempt-1")).status == 204
+        assert (await ari.delete(f"channels/{call}")).status == 204
+        await staff.is_hung_up()
+        await resident.is_hung_up()
+    assert await no_channels(asterisk)
+    for name in (call, "attempt-1"):
+        assert seconds(live / f"{name}-in.wav") > 0.8
+    assert not list(live.glob("*.fallback"))
+
+
+async def test_a_call_stays_when_the_engine_dies_and_the_next_one_is_served(asterisk: AsteriskServer) -> None:
+    port = asterisk.settings.sip_port
+    async with asyncio.timeout(30), phone("+79160000042") as first, phone("+79160000043") as second:
+        async with engine(asterisk) as (ari, event):
+            calling = asyncio.create_task(first.calls(DID, port))
+            call = (await event("StasisStart"))["channel"]["id"]
+            await ari.post(f"channels/{call}/answer")
+            assert await calling == 200
+        assert await second.calls(DID, port) == 200
+        assert await asterisk.channels_count() == 2
+        first.hangs_up()
+        second.hangs_up()
+    assert (await until_ended(asterisk))["caller"] == "+79160000043"
 
 
 async def test_a_voicemail_does_not_accept(asterisk: AsteriskServer) -> None:
