@@ -61,7 +61,7 @@ class EnterStep:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Ring a person. `trunk` counts from the preferred one: 1 is «the next one, the first has just failed»."""
+    """Ring a person. `trunk` counts from the preferred one: each failure of a trunk moves this walk to the next one."""
 
     attempt: str
     callee: Callee
@@ -147,8 +147,7 @@ def _in_step(
     if step.sms is Sms.TOGETHER and callee.contact not in walk.texted:
         return Text(callee)
     tries = walk.tried.get(callee.contact, [])
-    failures = _trailing(tries, Outcome.FAILED)
-    return Ring(walk.next_attempt(), callee, _number(callee, step, tries), step.ring_for, trunk=failures)
+    return Ring(walk.next_attempt(), callee, _number(callee, step, tries), step.ring_for, trunk=walk.trunk)
 
 
 def _due(
@@ -164,10 +163,9 @@ def _due(
         tries = walk.tried.get(callee.contact, [])
         if _charged(tries) >= _budget(callee, step, tries):
             continue
-        if tries:
-            yield tries[-1].at + _pause(step, tries), callee
-        else:
-            yield began + (SMS_HEAD_START if step.sms is Sms.BEFORE else timedelta(0)), callee
+        first = began + (SMS_HEAD_START if step.sms is Sms.BEFORE else timedelta(0))
+        pause = _pause(step, tries) if tries else timedelta(0)
+        yield tries[-1].at + pause if pause else first, callee  # no pause: it is still their turn
 
 
 def may_ring(urgency: Urgency, callee: Callee, now: datetime) -> bool:

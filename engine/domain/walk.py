@@ -72,6 +72,8 @@ class Walk:
     running: dict[str, Running] = field(default_factory=dict)
     dials: int = 0
     """Attempts of this ticket so far: the next one's number, less one."""
+    trunk: int = 0
+    """The trunk to dial through, counted from the preferred one: the next one after each failure, and kept while it works."""
     declined: set[str] = field(default_factory=set)
     """Contacts who declined within the current step."""
     texted: set[str] = field(default_factory=set)
@@ -222,6 +224,8 @@ class Walk:
         ended = self.running.pop(event.attempt, None)
         if ended is None:
             return
+        if event.outcome is Outcome.FAILED:
+            self.trunk += 1
         tried = Tried(event.outcome, ended.number, event.at)
         if ended.purpose is not Purpose.ACCEPT:
             self.asked.setdefault(ended.purpose, []).append(tried)

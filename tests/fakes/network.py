@@ -335,7 +335,8 @@ class FakeNetwork:
             case PressAcceptKey(after):
                 if self.accept_key is None:
                     raise AssertionError("give FakeNetwork an accept_key to script presses_accept_key()")
-                await call.presses(self.accept_key(call.id), after=after)
+                await call.holds(max(after, 0.2))  # nobody presses a key that was not named yet
+                await call.presses(self.accept_key(call.id))
             case Say(wav):
                 await call.holds(_seconds_of(wav))
             case Hold(seconds):

@@ -1,0 +1,299 @@
+"""The walk from end to end, in virtual time: what each outcome of a robocall leads to, and what must not happen."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.domain.events import (
+    Accepted,
+    AlarmRaised,
+    CallEnded,
+    Declined,
+    DialEnded,
+    DialStarted,
+    EscalationExhausted,
+    RecordingAttached,
+    StepStarted,
+    TextQueued,
+)
+from engine.domain.model import Outcome, Via
+from engine.domain.policy import How
+from engine.flows import verbs
+from tests.fakes.time import virtual
+from tests.fakes.town import DIRECTOR, FIRST, SECOND, SUPERVISOR, Town, water_policy
+
+QUIET_SECONDS = 1800
+
+
+@virtual
+async def test_demo_story() -> None:
+    """First busy, second declines, supervisor does not answer, director accepts: five robocalls, then silence."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).busy()
+        town.phone(SECOND).answers().presses("2", after=1)
+        town.phone(SUPERVISOR).rings_out()
+        town.phone(DIRECTOR).answers().presses_accept_key()
+        ticket = await town.emergency()
+        accepted = await town.until(ticket, Accepted)
+        await asyncio.sleep(QUIET_SECONDS)
+
+        assert (accepted.contact, accepted.via) == ("director", Via.CALL)
+        assert town.dials(ticket) == [
+            (FIRST, "busy"),
+            (SECOND, "declined"),
+            (FIRST, "busy"),
+            (SUPERVISOR, "no_answer"),
+            (DIRECTOR, "accepted"),
+        ]
+        assert not town.network.live
+        assert not town.network.unexpected
+        assert len(town.events(ticket, RecordingAttached)) == 2  # the calls that were up
+        assert not town.service.walking
+
+
+@virtual
+async def test_the_call_names_ticket_cause_address_and_key() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key(after=5)
+        ticket = await town.emergency()
+        await town.until(ticket, DialEnded)
+        words = town.heard(0)
+        assert "Аварийная заявка один ноль ноль один." in words
+        assert "Прорыв стояка холодной воды." in words
+        assert "улица Ленина, дом 15, квартира 42" in words
+        assert "Чтобы принять, нажмите семь." in words
+        assert words.endswith("Принято. Заявка за вами.")
+
+
+@virtual
+async def test_wrong_key_is_answered_aloud_and_accepts_nothing() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses("1", after=1).presses_accept_key(after=6)
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        assert "Такой команды нет." in town.heard(0)
+        assert len(town.dials(ticket)) == 1
+
+
+@virtual
+async def test_a_machine_accepts_nothing() -> None:
+    """A voicemail that talks and presses nothing is left after three askings."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        assert town.dials(ticket)[0] == (FIRST, "machine")
+
+
+@virtual
+async def test_a_pocket_that_hangs_up_is_no_answer_and_no_acceptance() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().holds(1).hangs_up()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        accepted = await town.until(ticket, Accepted)
+        assert accepted.contact == "plumber2"
+        assert town.dials(ticket)[0] == (FIRST, "machine")
+        assert town.events(ticket, CallEnded)[0].by == "caller"
+
+
+@virtual
+async def test_declining_moves_on_while_the_reason_is_asked() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses("2", after=1).presses("3", after=2)
+        town.phone(SECOND).answers().presses_accept_key(after=5)
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(60)
+        ended = town.events(ticket, DialEnded)[0]
+        second = town.events(ticket, DialStarted)[1]
+        assert ended.outcome is Outcome.DECLINED
+        assert (second.at - ended.at).total_seconds() < 0.1
+        assert [event.reason for event in town.events(ticket, Declined)] == ["busy_elsewhere"]
+        assert [outcome for _, outcome in town.dials(ticket)] == ["declined", "accepted"]
+
+
+@virtual
+async def test_unreachable_moves_on() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).silent()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        assert town.dials(ticket)[0] == (FIRST, "unreachable")
+
+
+@virtual
+async def test_a_dead_trunk_costs_nobody_their_call() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).rejects(503).then.rejects(503).then.answers().presses_accept_key()
+        ticket = await town.emergency()
+        accepted = await town.until(ticket, Accepted)
+        await town.until(ticket, DialEnded, 3)
+        assert accepted.contact == "plumber1"
+        assert [outcome for _, outcome in town.dials(ticket)] == ["failed", "failed", "accepted"]
+        assert [event.trunk for event in town.events(ticket, DialStarted)] == [0, 1, 2]
+
+
+@virtual
+async def test_nobody_answers_then_the_alarm_and_round_again() -> None:
+    async with Town.at_work() as town:
+        for number in (FIRST, SECOND, SUPERVISOR):
+            town.phone(number).rings_out()
+        town.phone(DIRECTOR).rings_out().then.answers().presses_accept_key()
+        ticket = await town.emergency()
+        accepted = await town.until(ticket, Accepted)
+        exhausted = town.events(ticket, EscalationExhausted)
+        assert accepted.contact == "director"
+        assert [event.round for event in exhausted] == [1]
+        assert town.events(ticket, AlarmRaised)[0].reason == "exhausted"
+        assert any(text.template == "alarm" for text in town.events(ticket, TextQueued))
+        second_round = next(e for e in town.events(ticket, StepStarted) if e.round == 2)
+        assert (second_round.at - exhausted[0].at).total_seconds() == 120
+
+
+@virtual
+async def test_all_at_once_first_to_accept_wins_and_the_others_fall_silent() -> None:
+    async with Town.at_work(water_policy(how=How.ALL_AT_ONCE)) as town:
+        town.phone(FIRST).rings(3).answers().presses_accept_key(after=2)
+        town.phone(SECOND).rings_out()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(QUIET_SECONDS)
+        assert sorted(town.dials(ticket)) == [(FIRST, "accepted"), (SECOND, "cancelled")]
+        assert len(town.network.calls) == 2
+        assert [call.cause for call in town.network.calls if call.number == SECOND] == [26]
+
+
+@virtual
+async def test_both_pick_up_and_the_slower_one_hears_who_took_it() -> None:
+    async with Town.at_work(water_policy(how=How.ALL_AT_ONCE)) as town:
+        town.phone(FIRST).answers().presses_accept_key(after=3)
+        town.phone(SECOND).answers().presses_accept_key(after=4)
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(QUIET_SECONDS)
+        assert len(town.events(ticket, Accepted)) == 1
+        assert "Заявку уже принял" in town.heard(1)
+        assert "Пётр" in town.heard(1)
+        assert dict(town.dials(ticket)) == {FIRST: "accepted", SECOND: "cancelled"}
+
+
+@virtual
+async def test_two_keys_in_the_same_instant_have_one_winner() -> None:
+    async with Town.at_work(water_policy(how=How.ALL_AT_ONCE)) as town:
+        for number in (FIRST, SECOND):
+            town.phone(number).answers().presses_accept_key(after=3)
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(QUIET_SECONDS)
+        assert len(town.events(ticket, Accepted)) == 1
+        assert sorted(outcome for _, outcome in town.dials(ticket)) == ["accepted", "cancelled"]
+
+
+@virtual
+async def test_accepting_in_the_console_stops_the_ringing() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).rings_out()
+        ticket = await town.emergency()
+        await town.until(ticket, DialStarted)
+        await asyncio.sleep(2)
+        await verbs.accept(town.d, ticket, "supervisor", Via.CONSOLE, "Анна")
+        await asyncio.sleep(QUIET_SECONDS)
+        assert town.dials(ticket) == [(FIRST, "cancelled")]
+        assert town.network.calls[0].ended_at is not None
+        assert town.network.calls[0].ended_at < 2.5
+
+
+@virtual
+async def test_closing_stops_everything() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers()
+        ticket = await town.emergency()
+        await town.until(ticket, DialStarted)
+        await asyncio.sleep(3)
+        await verbs.close(town.d, ticket, "operator", "ложный вызов")
+        await asyncio.sleep(QUIET_SECONDS)
+        assert town.dials(ticket) == [(FIRST, "cancelled")]
+        assert "Заявка уже закрыта" in town.heard(0)
+        assert not town.network.live
+
+
+@virtual
+async def test_reopening_walks_again() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(60)
+        await verbs.close(town.d, ticket, "operator")
+        await verbs.reopen(town.d, ticket, "resident", "не сделано")
+        await town.until(ticket, Accepted, 2)
+        assert [event.attempt for event in town.events(ticket, DialStarted)] == ["1001-1", "1001-2"]
+
+
+@virtual
+async def test_everybody_is_texted_and_those_called_in_vain_are_told() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).busy()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(5)
+        sent = [(message.number, message.body.split()[0]) for message in town.outbox.sent]
+        assert sent == [(FIRST, "Авария"), (SECOND, "Авария"), (FIRST, "Заявку")]
+
+
+@virtual
+async def test_a_voice_that_fails_leaves_gaps_and_not_silence() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key(after=1)
+        town.voice.broken = True
+        ticket = await town.emergency()
+        accepted = await town.until(ticket, Accepted)
+        assert accepted.contact == "plumber1"
+
+
+@virtual
+async def test_a_store_that_fails_is_asked_again() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).busy()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        town.store.fail_next = 3
+        accepted = await town.until(ticket, Accepted)
+        assert accepted.contact == "plumber2"
+        assert not town.network.live or len(town.network.live) == 1
+
+
+@virtual
+async def test_killed_while_it_rings() -> None:
+    """The phone that rang falls silent, and the same person is rung again at once: nobody is skipped, nobody twice at a time."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).rings(5).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, DialStarted)
+        await asyncio.sleep(2)
+        await town.restart()
+        accepted = await town.until(ticket, Accepted)
+        await asyncio.sleep(QUIET_SECONDS)
+        assert accepted.attempt == "1001-2"
+        assert town.dials(ticket) == [(FIRST, "lost"), (FIRST, "accepted")]
+        assert not town.network.live
+
+
+@virtual
+async def test_killed_while_it_talks() -> None:
+    """The person hears one sentence and the question again, and the key of the first time still accepts."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key(after=8)
+        ticket = await town.emergency()
+        await town.until(ticket, DialStarted)
+        await asyncio.sleep(3)
+        await town.restart()
+        accepted = await town.until(ticket, Accepted)
+        await asyncio.sleep(60)
+        assert accepted.attempt == "1001-1"
+        assert "Простите, связь прерывалась." in town.heard(0)
+        assert town.dials(ticket) == [(FIRST, "accepted")]
