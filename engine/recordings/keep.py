@@ -1,0 +1,136 @@
+"""What is known about a kept recording, and where its files lie: `COMPANY/YYYY/MM/DD/CALLID.{opus,peaks.json,json}`.
+
+`CALLID.json` is written last: with it the recording is kept, without it the call's legs are still the recording.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+
+from engine.ports import Kept
+
+NO_COMPANY = "_"
+SHORT_BY_SECONDS = 0.3
+_COMPANY = re.compile(r"[A-Za-zА-Яа-яЁё0-9][\wЁё-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class LegFacts:
+    """What a leg was like: its own length, whether it was closed properly, whether nothing was heard on it."""
+
+    seconds: float
+    whole: bool
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One kept recording, as it stands in its `CALLID.json`. Left is the far end (`in`), right is we (`out`)."""
+
+    recording: str
+    call: str
+    company: str
+    started: datetime
+    seconds: float
+    rate: int
+    file: str
+    format: str
+    bytes: int
+    sha256: str
+    legs: dict[str, LegFacts]
+    flaws: tuple[str, ...] = ()
+    answered_seconds: float | None = None
+    version: int = 1
+
+    @property
+    def kept(self) -> Kept:
+        """The same for the flows: the worst flaw alone."""
+        return Kept(self.recording, self.seconds, self.flaws[0] if self.flaws else None)
+
+
+def find_flaws(legs: dict[str, LegFacts], seconds: float, answered: float | None) -> tuple[str, ...]:
+    """What is wrong with a recording of `seconds` whose call was up for `answered` seconds, the worst first.
+
+    `missing`: a leg is not there, or is empty; `repaired`: a crash cut one; `short`: by more than 0.3 s; `silent`: nobody is heard.
+    """
+    flaws = {
+        "missing": len(legs) < 2 or any(not leg.seconds for leg in legs.values()),
+        "repaired": any(not leg.whole and leg.seconds for leg in legs.values()),
+        "short": answered is not None and seconds < answered - SHORT_BY_SECONDS,
+        "silent": all(leg.silent for leg in legs.values()),
+    }
+    return tuple(flaw for flaw, there in flaws.items() if there)
+
+
+def company_folder(root: Path, company: str) -> Path:
+    """The company's folder; one whose id cannot be a folder's name shares that of the unknown ones."""
+    return root / (company if _COMPANY.fullmatch(company) else NO_COMPANY)
+
+
+def day_folder(root: Path, company: str, day: date) -> Path:
+    """Where the recordings of calls lie that began on that day (UTC)."""
+    return company_folder(root, company) / f"{day:%Y/%m/%d}"
+
+
+def day_folders(root: Path, company: str = "*") -> Iterator[Path]:
+    """Every day's folder that there is, the latest first."""
+    digits = "[0-9][0-9]"
+    yield from sorted(root.glob(f"{company}/{digits * 2}/{digits}/{digits}"), key=day_of, reverse=True)
+
+
+def day_of(folder: Path) -> date:
+    """The day (UTC) whose folder this is."""
+    year, month, day = folder.parts[-3:]
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:  # 2026/02/31: not one that we made
+        return date.min
+
+
+def find_facts(root: Path, recording: str, days: Iterator[Path] | None = None) -> tuple[Path, Facts] | None:
+    """The folder and the facts of a kept recording; `days` to look into, else all."""
+    for folder in day_folders(root) if days is None else days:
+        if facts := read_facts(folder / f"{recording}.json"):
+            return folder, facts
+    return None
+
+
+def read_facts(path: Path) -> Facts | None:
+    """The facts in a `CALLID.json`; None if there are none. Raises `msgspec.DecodeError` if it was tampered with."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Facts)
+    except FileNotFoundError:
+        return None
+
+
+def write_facts(folder: Path, facts: Facts) -> None:
+    """Keep the facts, durably; from here on the recording is kept. The folder's other files are made durable too."""
+    path = folder / f"{facts.recording}.json"
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new and changed names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def began(path: Path, seconds: float) -> datetime:
+    """When a leg of that length began: it was last written at its end."""
+    return datetime.fromtimestamp(path.stat().st_mtime - seconds, UTC)
