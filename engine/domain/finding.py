@@ -14,10 +14,21 @@ Path: TypeAlias = tuple[Step, ...]
 
 
 class Severity(StrEnum):
-    """An error refuses the company; a warning is said and the company is loaded."""
+    """What a finding means for its company."""
 
     ERROR = "error"
+    """Refuses it: what is written cannot be meant."""
+    RISK = "risk"
+    """It is loaded, but somebody may not be reached; `dozvon check` fails."""
     WARNING = "warning"
+    """It is loaded; said for tidiness."""
+
+
+NOTES = {
+    Severity.ERROR: ("", ""),
+    Severity.RISK: ("риск: ", "risk: "),
+    Severity.WARNING: ("замечание: ", "note: "),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -440,10 +440,10 @@ MEANING = {
         "give it another name",
     ),
     "step.unreachable": _m(
-        "до ступени «{name}» дело не дойдёт: всех её людей уже обзвонили ступени выше",
-        "удалите её или назовите других",
-        "the step {name} rings nobody but those already rung above",
-        "remove it or name others",
+        "на ступени «{name}» звонить некому: {why}",
+        "назовите в ring других или удалите ступень",
+        "the step {name} can ring nobody: {why_en}",
+        "name others in ring, or remove the step",
     ),
     "step.give_up": _m(
         "give_up_after ({give_up}) короче, чем ring_for ({ring_for}): вызов оборвётся",
@@ -452,9 +452,9 @@ MEANING = {
         "make give_up_after longer",
     ),
     "step.out_of_time": _m(
-        "на ступени «{name}» не хватит времени: до «{person}» очередь дойдёт через {needs}, а give_up_after — {give_up}",
+        "на ступени «{name}» не хватит времени: очередь последнего из {count} наступит через {needs}, а give_up_after — {give_up}",
         "увеличьте give_up_after или звоните всем сразу (how: all_at_once)",
-        "the step {name} runs out of time: {person} is due after {needs}, give_up_after is {give_up}",
+        "the step {name} runs out of time: the last of {count} is due after {needs}, give_up_after is {give_up}",
         "make give_up_after longer, or ring all_at_once",
     ),
     "policy.no_director": _m(
@@ -489,9 +489,18 @@ MEANING = {
     ),
     "policies.none": _m(
         "нет ни одной политики для класса {urgency}",
-        "назовите готовую в policies: [{suggest}]",
+        "напишите её или назовите готовую: policies: [{suggest}]",
         "there is no policy for the class {urgency}",
-        "take a shipped one: policies: [{suggest}]",
+        "write one, or take a shipped one: policies: [{suggest}]",
+    ),
+    "role.director": _m(
+        "у компании нет директора: роль director никому не назначена",
+        "впишите roles: {{director: …}}, он последний в каждой аварии",
+        "the company has no director",
+        "add roles: {{director: …}}; every emergency ends with them",
+    ),
+    "team.empty": _m(
+        "бригада «{name}» пуста", "впишите людей", "the team {name} is empty", "name its people"
     ),
     "cause.uncovered": _m(
         "причину «{cause}» ({urgency}) не берёт ни одна политика; пойдёт «{other}»",

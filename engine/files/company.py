@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from engine.domain.company import Company
 from engine.domain.finding import Finding, Severity
 from engine.domain.finding import Path as Place
-from engine.domain.findings import findings
+from engine.domain.findings import findings, hint
 from engine.domain.model import Contact, House, Line, Resident, Urgency
 from engine.domain.policy import Policy
 from engine.domain.roster import Roster
@@ -57,14 +57,15 @@ class Loaded:
 
 
 def load_company(
-    folder: Path, shipped: Path, *, causes: Mapping[str, Urgency] | None = None, today: date | None = None
+    folder: Path, shipped: Path, *, causes: Mapping[str, Urgency] | None = None, now: datetime | None = None
 ) -> Loaded:
     """Read a company's folder. `shipped` holds the policies that come with Dozvon, which company.yaml may name.
 
-    `causes` are the causes (with their class) that some policy must cover; `today` is the day around which imported calendars are
-    read. Never raises for bad content.
+    `causes` are the causes (with their class) that some policy must cover; `now` (aware) is the
+    instant around which imported calendars are read and from which the coming year is walked. Never raises for bad content.
     """
-    loader = _Loader(folder, shipped, today or date.today())
+    start = (now or datetime.now(UTC)).replace(second=0, microsecond=0)
+    loader = _Loader(folder, shipped, start)
     company = loader.load(causes or {})
     loader.findings.sort(key=lambda one: (loader.order(one.file), one.line, one.column))
     refused = any(one.severity is Severity.ERROR for one in loader.findings)
@@ -75,7 +76,7 @@ def load_company(
 class _Loader:
     folder: Path
     shipped: Path
-    today: date
+    start: datetime
     findings: list[Finding] = field(default_factory=list)
     places: dict[Place, tuple[Tree, Keys]] = field(default_factory=dict)
     """Which part of which file a path of the domain stands for; the longest one that fits counts."""
@@ -142,7 +143,7 @@ class _Loader:
             unclear_is=about.unclear_is,
         )
         said = {(one.file, one.line, one.column) for one in self.findings}
-        for finding in findings(company, causes, frozenset(self.doubtful)):
+        for finding in findings(company, causes, frozenset(self.doubtful), self.start):
             placed = self.placed(finding)
             if (placed.file, placed.line, placed.column) not in said:
                 self.findings.append(placed)
@@ -257,15 +258,22 @@ class _Loader:
                         )
                     )
                 else:
-                    away.append((contact, contacts[contact].time_zone, off))
+                    if off.instead is None or off.instead in contacts:
+                        away.append((contact, contacts[contact].time_zone, off))
+                    else:
+                        words = {"name": off.instead, **hint(off.instead, contacts)}
+                        at: Place = ("contacts", contact, "days_off", number, "instead")
+                        self.findings.append(self.placed(Finding("contact.unknown", at, words)))
         rosters = {}
         for name, roster in self.items("rosters", RosterShape).items():
             assignments = []
             for number, calendar_file in enumerate(roster.ical):
-                at: Place = ("rosters", name, "ical", number)
-                found, findings = read_ical(self.folder / calendar_file, contacts.values(), self.today, at)
+                place: Place = ("rosters", name, "ical", number)
+                found, wrong = read_ical(
+                    self.folder / calendar_file, contacts.values(), self.start.date(), place
+                )
                 assignments += found
-                self.findings += [self.placed(one) for one in findings]
+                self.findings += [self.placed(one) for one in wrong]
             reader = RosterReader(name, roster.time_zone or about.time_zone, calendar)
             rosters[name] = reader.read(roster, assignments, away)
             if reader.findings:

@@ -75,7 +75,7 @@ class RosterReader:
             shifts=tuple(s for number, each in enumerate(shape.shifts) if (s := self._shift(each, number))),
             assignments=tuple(assignments),
             swaps=tuple(w for number, each in enumerate(shape.swaps) if (w := self._swap(each, number))),
-            days_off=(*theirs, *own),
+            days_off=(*own, *theirs),
             overrides=tuple(
                 o for number, each in enumerate(shape.overrides) if (o := self._override(each, number))
             ),
