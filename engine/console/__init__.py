@@ -1,6 +1,6 @@
 """The supervisors' console and the HTTP API: `make_app(ConsoleDeps(…))`."""
 
 from engine.console.app import make_app
-from engine.console.deps import Component, ConsoleDeps, RecordingFile, Settings
+from engine.console.deps import Component, ConsoleDeps, Settings
 
-__all__ = ["Component", "ConsoleDeps", "RecordingFile", "Settings", "make_app"]
+__all__ = ["Component", "ConsoleDeps", "Settings", "make_app"]

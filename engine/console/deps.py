@@ -178,25 +178,27 @@ class Reader(Protocol):
     ) -> Sequence[TextRow]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingFile:
-    """A finished recording's file on disk, ready to be served."""
+class Listened(Protocol):
+    """A file to serve to a listener as it is."""
 
-    path: Path
-    content_type: str
+    @property
+    def path(self) -> Path: ...
+    @property
+    def content_type(self) -> str: ...
 
 
 class RecordingFiles(Protocol):
-    """The kept recordings."""
+    """The kept recordings, for listeners."""
 
-    async def open(
-        self, company: str, recording: str, leg: str = "both", format: str = "wav"
-    ) -> RecordingFile:
-        """The file of a recording. `leg` is in, out or both; `format` wav or opus. Raises `NotKnown`; `ValueError` if it cannot be made."""
+    async def listen(self, recording: str, leg: str = "both", form: str = "wav") -> Listened:
+        """A file of what was asked for: `leg` in, out or both; `form` wav, opus or flac.
+
+        Raises `NotKnown` if there is no such recording, `ValueError` if it cannot be had in that way.
+        """
         ...
 
-    async def peaks(self, company: str, recording: str) -> Sequence[Sequence[float]]:
-        """The loudest sample of each stretch, 0…1, a list for each channel (left: far end, right: we). Raises `NotKnown`."""
+    async def peaks(self, recording: str) -> Path:
+        """The JSON file of peaks for a player: ten a second for left and right, of `full_scale`. Raises `NotKnown`."""
         ...
 
 

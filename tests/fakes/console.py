@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 import wave
@@ -11,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from engine.console.deps import Component, ConsoleDeps, RecordingFile, Settings
+from engine.console.deps import Component, ConsoleDeps, Settings
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.model import Contact, House, Line, Urgency
@@ -168,48 +169,52 @@ class MemoryAccounts:
         self.recorded.append((who, what, ticket, recording))
 
 
+@dataclass(frozen=True)
+class Served:
+    path: Path
+    content_type: str
+
+
 @dataclass
 class FolderOfRecordings:
     """WAV files of a folder, named by their recording."""
 
     folder: Path
 
-    async def open(
-        self, company: str, recording: str, leg: str = "both", format: str = "wav"
-    ) -> RecordingFile:
-        if format != "wav":
-            raise ValueError("только wav")
-        path = self.folder / f"{recording}.wav"
-        if not path.exists():
-            raise NotKnown(recording)
-        return RecordingFile(path, "audio/wav")
+    async def listen(self, recording: str, leg: str = "both", form: str = "wav") -> Served:
+        if form != "wav":
+            raise ValueError("wav only")
+        return Served(self._existing(f"{recording}.wav"), "audio/wav")
 
-    async def peaks(self, company: str, recording: str) -> Sequence[Sequence[float]]:
-        with wave.open(str((await self.open(company, recording)).path)) as sound:
-            frames = struct.unpack(f"<{sound.getnframes() * 2}h", sound.readframes(sound.getnframes()))
-        step = max(2, len(frames) // 1600 * 2)
-        return [
-            [
-                round(max(map(abs, frames[at + side : at + step : 2])) / 32768, 3)
-                for at in range(0, len(frames), step)
-            ]
-            for side in (0, 1)
-        ]
+    async def peaks(self, recording: str) -> Path:
+        return self._existing(f"{recording}.peaks.json")
+
+    def _existing(self, name: str) -> Path:
+        if not (self.folder / name).exists():
+            raise NotKnown(name)
+        return self.folder / name
 
 
-def write_talk(path: Path, seconds: float, rate: int = 8000) -> None:
-    """A stereo WAV in which left and right take turns."""
+def write_talk(folder: Path, recording: str, seconds: float, rate: int = 8000) -> None:
+    """A stereo WAV in which left and right take turns, with its peaks."""
     samples = bytearray()
+    loudness: dict[str, list[int]] = {"left": [], "right": []}
     for index in range(int(seconds * rate)):
         at = index / rate
         loud = int(9000 * math.sin(2 * math.pi * 220 * at) * abs(math.sin(3 * at)))
         left, right = (loud, 0) if int(at / 1.5) % 2 else (0, loud)
         samples += struct.pack("<hh", left, right)
-    with wave.open(str(path), "wb") as sound:
+        if index % (rate // 10) == 0:
+            loudest = int(275 * abs(math.sin(3 * at)))
+            loudness["left"].append(loudest if left or not right else 0)
+            loudness["right"].append(loudest if right or not left else 0)
+    with wave.open(str(folder / f"{recording}.wav"), "wb") as sound:
         sound.setnchannels(2)
         sound.setsampwidth(2)
         sound.setframerate(rate)
         sound.writeframes(bytes(samples))
+    about = {"peaks_a_second": 10, "full_scale": 1000, "seconds": seconds}
+    (folder / f"{recording}.peaks.json").write_text(json.dumps(about | loudness))
 
 
 def company(id: str = "demo", title: str = "Демо") -> Company:

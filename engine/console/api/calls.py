@@ -36,16 +36,16 @@ async def recording(request: web.Request) -> web.StreamResponse:
     leg, format = request.query.get("leg", "both"), request.query.get("format", "wav")
     if leg not in ("in", "out", "both"):
         raise unfit("leg", "нужно in, out или both")
-    if format not in ("wav", "opus"):
-        raise unfit("format", "нужно wav или opus")
+    if format not in ("wav", "opus", "flac"):
+        raise unfit("format", "нужно wav, opus или flac")
     who, row = await _heard_by(request)
     deps = request.app[DEPS]
     try:
-        file = await deps.recordings.open(row.company, row.id, leg, format)
+        file = await deps.recordings.listen(row.id, leg, format)
     except NotKnown:
         raise not_found(f"Нет записи {row.id}") from None
     except ValueError as error:
-        raise Problem(HTTPStatus.NOT_ACCEPTABLE, str(error)) from None
+        raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"Записи нет в таком виде: {error}") from None
     what = "download" if "download" in request.query else "listen"
     if _from_its_start(request):
         await deps.audit(deps.clock.now(), who.name, what, row.ticket, row.id)
@@ -60,14 +60,14 @@ def _from_its_start(request: web.Request) -> bool:
     return request.headers.get("Range", "bytes=0-").replace(" ", "").startswith("bytes=0-")
 
 
-async def peaks(request: web.Request) -> web.Response:
-    """What the player draws: a list of peaks for each channel (left: far end, right: our side)."""
+async def peaks(request: web.Request) -> web.StreamResponse:
+    """What the player draws: `left` (far end) and `right` (our side), `peaks_a_second`, of `full_scale`."""
     _, row = await _heard_by(request)
     try:
-        drawn = await request.app[DEPS].recordings.peaks(row.company, row.id)
+        drawn = await request.app[DEPS].recordings.peaks(row.id)
     except NotKnown:
         raise not_found(f"Нет записи {row.id}") from None
-    return reply({"recording": row.id, "seconds": row.seconds, "peaks": drawn})
+    return web.FileResponse(drawn, headers={"Content-Type": "application/json"})
 
 
 async def _heard_by(request: web.Request) -> tuple[Principal, RecordingRow]:
