@@ -1,0 +1,180 @@
+"""Recordings against what kills: Asterisk by SIGKILL, the engine at each of its file operations, the worker in the midst of joining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
+from engine.recordings import RecordingFolder
+from engine.recordings.join import sha256
+from engine.speech.sound import write_wav
+from tests.e2e.wire import phone
+from tests.fakes.legs import RATE, tone, write_leg
+
+HERE = Path(__file__).parents[2]
+PREFIX = HERE / ".cache/asterisk"
+DID = "+74950000112"
+GREETING_HERTZ = 700.0
+
+needs_asterisk = pytest.mark.skipif(
+    not PREFIX.exists(), reason="no Asterisk in .cache/asterisk: run `make setup`"
+)
+
+
+def free_base_port() -> int:
+    for base in range(25000 + os.getpid() % 40 * 20, 25960, 20):
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for offset, kind in ((0, socket.SOCK_DGRAM), (1, socket.SOCK_STREAM), (2, socket.SOCK_STREAM)):
+                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", base + offset))
+            return base
+    raise RuntimeError("no free ports")
+
+
+@pytest.fixture
+async def asterisk(tmp_path: Path) -> AsyncIterator[AsteriskServer]:
+    """An Asterisk without an engine: its fallback answers, greets with 12 s of a tone, and records from the first moment."""
+    base = free_base_port()
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    (sounds / "fallback-greeting.wav").write_bytes(write_wav(tone(GREETING_HERTZ, 12.0), RATE))
+    settings = AsteriskSettings(
+        prefix=PREFIX,
+        run_dir=tmp_path / "asterisk",
+        base_port=base,
+        ari_password="ari-secret",
+        ami_password="ami-secret",
+        live_dir=tmp_path / "kept/live",
+        sounds_dir=sounds,
+        trunks=(demo_trunk(base),),
+        rtp_ports=200,
+    )
+    async with AsteriskServer(settings, dies_with_parent=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> AsyncIterator[RecordingFolder]:
+    async with RecordingFolder(tmp_path / "kept", tmp_path / "kept/live").open() as opened:
+        yield opened
+
+
+async def the_call(server: AsteriskServer) -> str:
+    """The id of the call that is up."""
+    async with asyncio.timeout(5):
+        while True:
+            for leg in server.settings.live_dir.glob("*-in.wav"):
+                return leg.name.removesuffix("-in.wav")
+            await asyncio.sleep(0.02)
+
+
+async def both_sides(folder: RecordingFolder, call: str) -> tuple[np.ndarray, np.ndarray]:
+    with wave.open(str((await folder.listen(call)).path)) as file:
+        left, right = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2).T
+        return left.astype(float), right.astype(float)
+
+
+def power_at(samples: np.ndarray, hertz: float) -> float:
+    """Share of the signal's power within 5 Hz of a tone."""
+    spectrum = np.abs(np.fft.rfft(samples)) ** 2
+    at = np.fft.rfftfreq(len(samples), 1 / RATE)
+    return float(spectrum[np.abs(at - hertz) < 5].sum() / spectrum.sum())
+
+
+@needs_asterisk
+async def test_a_real_call_is_kept_whole(asterisk: AsteriskServer, folder: RecordingFolder) -> None:
+    async with phone("+79160000042") as resident:
+        assert await resident.calls(DID, asterisk.settings.sip_port) == 200
+        begun = asyncio.get_running_loop().time()
+        call = await the_call(asterisk)
+        await asyncio.sleep(3.0)  # a talk has to last
+        assert await folder.orphans() == [], "a call that is up is no orphan"
+        resident.hangs_up()
+        up = asyncio.get_running_loop().time() - begun
+        kept = await folder.finish("demo", call, up)
+    assert kept is not None
+    assert kept.flaw is None
+    assert kept.seconds == pytest.approx(up, abs=0.3)
+    far, ours = await both_sides(folder, call)
+    assert power_at(ours, GREETING_HERTZ) > 0.9, "what we said is not on our leg"
+    assert power_at(far, GREETING_HERTZ) < 0.01, "what we said is on the far end's leg"
+    assert np.abs(far).mean() > 1000, "what the far end said is missing"
+    assert [file.name for file in asterisk.settings.live_dir.glob("*.wav") if call in file.name] == []
+
+
+@needs_asterisk
+async def test_asterisk_is_killed_in_a_call(asterisk: AsteriskServer, folder: RecordingFolder) -> None:
+    async with phone("+79160000042") as resident:
+        assert await resident.calls(DID, asterisk.settings.sip_port) == 200
+        call = await the_call(asterisk)
+        await asyncio.sleep(6.0)  # longer than the four seconds between two writes
+        await asterisk.kill()
+        assert await folder.orphans() == [call]
+        kept = await folder.finish("demo", call, 6.0)
+    assert kept is not None
+    assert kept.flaw == "repaired"
+    assert kept.seconds > 4.0, "what had reached the disk is lost"
+    far, ours = await both_sides(folder, call)
+    assert power_at(ours, GREETING_HERTZ) > 0.9
+    assert np.abs(far).mean() > 1000
+    assert await folder.orphans() == []
+
+
+async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path) -> None:
+    """Whatever was done before it died: the next start keeps the whole recording, once, and lets go of the legs."""
+    operation = 0
+    while True:
+        operation += 1
+        root, live = tmp_path / f"{operation}/kept", tmp_path / f"{operation}/live"
+        for side, hertz in (("in", 300.0), ("out", 700.0)):
+            write_leg(live, "c", side, tone(hertz, 1.0))
+        arguments = ("-m", "tests.crash.finish_once", str(operation), str(root), str(live), "c")
+        engine = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=HERE)
+        died = await engine.wait()
+        assert died in (0, -signal.SIGKILL)
+
+        async with RecordingFolder(root, live, form="wav").open() as folder:
+            assert set(await folder.orphans()) <= {"c"}
+            kept = await folder.finish("demo", "c", 1.0)
+            assert kept is not None
+            assert (kept.seconds, kept.flaw) == (1.0, None), f"after operation {operation}"
+            facts = await folder.find("c")
+            (day,) = root.glob("demo/*/*/*")
+            assert sorted(path.name for path in day.iterdir()) == ["c.json", "c.peaks.json", "c.wav"]
+            assert sha256(day / "c.wav") == facts.sha256
+            assert await folder.orphans() == []
+            assert list(live.iterdir()) == []
+        if died == 0:
+            break
+    assert operation > 5, "nothing was killed"
+
+
+async def test_the_worker_is_killed_while_it_joins(tmp_path: Path) -> None:
+    live = tmp_path / "live"
+    for side in ("in", "out"):
+        write_leg(live, "c", side, tone(300, 120.0))
+    async with RecordingFolder(tmp_path / "kept", live).open() as folder:
+        finishing = asyncio.create_task(folder.finish("demo", "c", 120.0))
+        async with asyncio.timeout(10):
+            while not list((tmp_path / "kept").rglob(".c.part*")):
+                await asyncio.sleep(0.005)
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        worker = next(
+            pid
+            for pid in children
+            if b"engine.recordings.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(int(worker), signal.SIGKILL)
+        kept = await finishing  # a fresh worker did it
+    assert kept is not None
+    assert (kept.seconds, kept.flaw) == (120.0, None)
