@@ -1,0 +1,6 @@
+"""`python -m engine` is `dozvon`."""
+
+from engine.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The composition root: builds the adapters, puts them together, and keeps the service and the console at work. It alone knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from aiohttp import web
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from engine.asterisk.ami import Ami
+from engine.asterisk.ari.client import AriClient
+from engine.asterisk.ari.errors import AriError
+from engine.asterisk.ari.rest import AriAddress
+from engine.asterisk.stand_in import AsteriskStandIn
+from engine.asterisk.telephony import AsteriskTelephony
+from engine.config import Settings
+from engine.console import auth
+from engine.console.app import make_app
+from engine.console.deps import Component, ConsoleDeps
+from engine.console.deps import Settings as ConsoleSettings
+from engine.domain import wording
+from engine.domain.company import whom
+from engine.domain.errors import DozvonError, TelephonyAway
+from engine.domain.model import Urgency
+from engine.files.watch import CompanyFolders
+from engine.flows.deps import Deps
+from engine.recordings import RecordingFolder
+from engine.secrets import load_or_create_secrets
+from engine.service import Service
+from engine.share import share_dir
+from engine.sms.log import LoggedTexts
+from engine.speech import SpokenVoice, find_engines
+from engine.store.store import Store
+
+log = structlog.get_logger()
+
+LINK_FILE = "console-link"
+LINK_LIFETIME = timedelta(hours=24)
+ADMINISTRATOR = "admin"
+STAND_IN_EVERY_SECONDS = 5
+NUMBERS_EVERY_SECONDS = 30
+
+
+class CannotStart(DozvonError):
+    """The engine cannot do its work as it is set up; the text says why and what to do."""
+
+
+class SystemClock:
+    """`ports.Clock`: the computer's own."""
+
+    def now(self) -> datetime:
+        """The current instant, UTC."""
+        return datetime.now(UTC)
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `CannotStart` (or another `DozvonError`) if that is not possible."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with engine(settings) as built:
+        serving = asyncio.create_task(built.service.run(), name="service")
+        watching = asyncio.create_task(built.ari.watch(), name="ari watch")
+        stopped = asyncio.create_task(stopping.wait(), name="stop signal")
+        log.info("the engine is at work", console=settings.console_url)
+        tasks = {serving, watching, stopped}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        log.info("the engine stops")
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in done - {stopped}:
+            task.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What `engine` built."""
+
+    service: Service
+    deps: Deps
+    store: Store
+    ari: AriClient
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[Engine]:
+    """All adapters open and put together, the console listening; everything closed again, in reverse order, on leaving."""
+    clock = SystemClock()
+    secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
+    settings.inside().mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        folders = await stack.enter_async_context(
+            CompanyFolders(settings.companies, share_dir() / "escalation_policies").open()
+        )
+        store = await stack.enter_async_context(Store.open(settings.database))
+        voice = await stack.enter_async_context(
+            SpokenVoice(
+                find_engines(settings.voice.prefix.absolute(), settings.voice.name),
+                settings.inside("sounds", "spoken"),
+            ).open()
+        )
+        recordings = await stack.enter_async_context(RecordingFolder(settings.recordings).open())
+        address = AriAddress(
+            settings.asterisk.host, settings.base_port + 2, "dozvon", secrets.ari_password
+        )
+        ami = await stack.enter_async_context(
+            Ami(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
+        )
+        ari = await stack.enter_async_context(AriClient(address))
+        trunks = tuple(trunk.name for trunk in settings.asterisk.trunks) or ("trunk",)
+        phone = await stack.enter_async_context(AsteriskTelephony(ari, trunks=trunks))
+        deps = Deps(
+            store=store,
+            phone=phone,
+            voice=voice,
+            recordings=recordings,
+            texts=LoggedTexts(),
+            clock=clock,
+            companies=folders,
+            robocall_seconds=settings.calls.robocall_for.total_seconds(),
+            message_seconds=settings.calls.message_for.total_seconds(),
+        )
+        fallback = AsteriskStandIn(settings.recordings / "live", ami.db_put, ami.db_del)
+        service = Service(deps, fallback)
+        health = Health(ari, ami, voice, folders)
+        await stack.enter_async_context(_console(settings, deps, store, recordings, health))
+        await stack.enter_async_context(_jobs(service, deps, fallback))
+        await stack.enter_async_context(_prepared(voice, deps))
+        yield Engine(service, deps, store, ari)
+
+
+@asynccontextmanager
+async def _console(
+    settings: Settings, deps: Deps, store: Store, recordings: RecordingFolder, health: Health
+) -> AsyncIterator[None]:
+    """The console and the API, listening; an administrator's one-time link for whoever may read the data directory."""
+    console = ConsoleDeps(
+        flows=deps,
+        reader=store.read,
+        accounts=store.accounts,
+        recordings=recordings,
+        health=health,
+        settings=ConsoleSettings(base_url=settings.console_url),
+    )
+    runner = web.AppRunner(make_app(console), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.console.host, settings.console_port).start()
+        except OSError as error:
+            raise CannotStart(
+                f"the console's port {settings.console_port} cannot be used ({error.strerror}): "
+                f"another program has it; set DOZVON_BASE_PORT (now {settings.base_port}) to another block of ports"
+            ) from error
+        await _leave_link(settings, store)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _leave_link(settings: Settings, store: Store) -> None:
+    now = datetime.now(UTC)
+    await auth.add_user(store.accounts, ADMINISTRATOR, "admin", now)
+    link = await auth.create_link(store.accounts, ADMINISTRATOR, now, settings.console_url, LINK_LIFETIME)
+    file = settings.inside(LINK_FILE)
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(link + "\n")
+
+
+@asynccontextmanager
+async def _jobs(service: Service, deps: Deps, fallback: AsteriskStandIn) -> AsyncIterator[None]:
+    """What is done from time to time. Deadlines are not here: they are rows, and their walkers wait for them."""
+
+    async def keep_numbers() -> None:
+        try:
+            for company in deps.companies():
+                for line in company.lines:
+                    await fallback.keep_numbers(line.did, _on_duty(deps, company.id))
+        except TelephonyAway:
+            fallback.forget_kept()
+
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    every = {"coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
+    scheduler.add_job(service.stood_in, "interval", seconds=STAND_IN_EVERY_SECONDS, name="stand-in", **every)
+    scheduler.add_job(keep_numbers, "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+def _on_duty(deps: Deps, name: str) -> Sequence[str]:
+    """Whom the dialplan is to ring by itself: the company's own list, else everybody whom its emergency policies name now, in order."""
+    company = deps.company(name)
+    if company.fallback:
+        return company.fallback
+    now, numbers = deps.clock.now(), dict[str, None]()
+    for policy in company.policies:
+        if policy.urgency is Urgency.EMERGENCY:
+            for step in policy.steps:
+                for callee in whom(company, step.ring, None, Urgency.EMERGENCY, now).people:
+                    numbers.update(dict.fromkeys(callee.numbers))
+    return tuple(numbers)
+
+
+@asynccontextmanager
+async def _prepared(voice: SpokenVoice, deps: Deps) -> AsyncIterator[None]:
+    """Render the fixed sentences in the background, the most urgent first, so that no call waits for a voice."""
+
+    async def prepare() -> None:
+        greetings = [wording.greeting(company) for company in deps.companies()]
+        await voice.prepare([*greetings, *wording.fixed_parts()])
+
+    task = asyncio.create_task(prepare(), name="prepare voice")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class Health:
+    """The state of each component, for `/readyz`."""
+
+    def __init__(self, ari: AriClient, ami: Ami, voice: SpokenVoice, folders: CompanyFolders) -> None:
+        self._ari, self._ami, self._voice, self._folders = ari, ami, voice, folders
+
+    async def __call__(self) -> Mapping[str, Component]:
+        """By name; `asterisk` and `store` are essential."""
+        return {
+            "asterisk": await self._asterisk(),
+            "store": Component(True, "open"),
+            "ami": Component(self._ami.connected, "connected" if self._ami.connected else "away"),
+            "companies": self._companies(),
+            "speech": self._speech(),
+            "sms": Component(False, "log", "no SMS gateway is configured: texts go to the log"),
+        }
+
+    async def _asterisk(self) -> Component:
+        if not self._ari.connected:
+            return Component(False, "away", "Asterisk cannot be reached over ARI")
+        try:
+            await self._ari.asterisk.ping()
+        except AriError as error:
+            return Component(False, "failing", str(error))
+        return Component(True, "connected")
+
+    def _companies(self) -> Component:
+        loaded = self._folders()
+        if not loaded:
+            return Component(False, "none", "no company is loaded: dozvon import DIR")
+        return Component(True, f"{len(loaded)} loaded")
+
+    def _speech(self) -> Component:
+        names = self._voice.engines()
+        if not names:
+            return Component(False, "missing", "no speech synthesis: run `make voices`")
+        return Component(True, names[0])
