@@ -118,7 +118,12 @@ class _Look:
                 and resident.flat.isdecimal()
                 and not flats[0] <= int(resident.flat) <= flats[1]
             ):
-                words = {"flat": resident.flat, "house": resident.house, "first": flats[0], "last": flats[1]}
+                words = {
+                    "flat": resident.flat,
+                    "house": resident.house,
+                    "first": str(flats[0]),
+                    "last": str(flats[1]),
+                }
                 yield Finding("resident.flat", (*at, "flat"), words)
 
     # --- rosters ---------------------------------------------------------------------------------------------------------------
@@ -255,7 +260,7 @@ class _Look:
             if needs >= step.give_up_after:
                 words = {
                     "name": step.name,
-                    "count": count,
+                    "count": str(count),
                     "needs": span(needs),
                     "give_up": span(step.give_up_after),
                 }

@@ -68,19 +68,22 @@ def target_of(shape: TargetShape | AlarmShape) -> Target:
 def schema() -> dict[str, Any]:
     """The JSON Schema of a policy file; the same shapes that the loader applies."""
     found = PolicyShape.model_json_schema(by_alias=True)
-    for target in ("TargetShape", "AlarmShape"):
-        body = found["$defs"][target]
-        for key in body["properties"].values():
-            _without_null(key)
-        body |= {"minProperties": 1, "maxProperties": 1}
-    for body in (found, *found["$defs"].values()):
-        for key in body.get("properties", {}).values():
-            _one_or_list(key)
+    shapes = {"PolicyShape": found, **found["$defs"]}
+    for name, shape in shapes.items():
+        shape.pop("title", None)
+        shape.pop("description", None)  # said for those who read the code; editors show what the keys are for
+        if name in ("TargetShape", "AlarmShape"):
+            shape |= {"minProperties": 1, "maxProperties": 1}
+        for key, body in shape.get("properties", {}).items():
+            body.pop("title", None)
+            _without_null(body)
+            if key != "steps":
+                _one_or_list(body)
     found["properties"]["version"] = {"const": 1, "description": "версия языка политик: 1"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Политика эскалации Dozvon",
-        **{key: value for key, value in found.items() if key != "title"},
+        **found,
     }
 
 
@@ -90,18 +93,20 @@ def schema_text() -> str:
 
 
 def _without_null(key: dict[str, Any]) -> None:
-    options = [option for option in key.pop("anyOf", []) if option != {"type": "null"}]
-    key.pop("default", None)
+    """A key that may be left out may not be written empty."""
+    options = [option for option in key.get("anyOf", []) if option != {"type": "null"}]
     if len(options) == 1:
+        del key["anyOf"]
         key |= options[0]
+    if key.get("default", ...) in (None, []):
+        del key["default"]
 
 
 def _one_or_list(key: dict[str, Any]) -> None:
     """A list may be written without brackets when it has one item (`ring: {…}`, `causes: "*"`)."""
-    if (
-        key.get("type") == "array"
-        and "steps" not in key.get("description", "")
-        and key.get("items") != {"$ref": "#/$defs/StepShape"}
-    ):
-        array = {name: key.pop(name) for name in ("type", "items", "minItems") if name in key}
-        key["anyOf"] = [array["items"], array]
+    if key.get("type") != "array":
+        return
+    fewest = {"minItems": 1} if key.pop("minLength", key.pop("minItems", 0)) else {}
+    items = key.pop("items")
+    del key["type"]
+    key["anyOf"] = [items, {"type": "array", "items": items, **fewest}]

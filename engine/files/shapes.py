@@ -147,7 +147,7 @@ class AfterShape(Shape):
 class PolicyShape(Shape):
     """An escalation policy."""
 
-    version: Literal["1"] = Field(description="версия языка политик: 1", json_schema_extra={"const": 1})
+    version: Literal["1"] = Field("1", description="версия языка политик: 1", json_schema_extra={"const": 1})
     name: Id = Field(description="имя политики, как имя файла")
     title: Words = Field(description="название для людей")
     for_: ForShape = Field(alias="for", description="для каких заявок")
