@@ -57,19 +57,22 @@ def mirrors() -> list[str]:
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise Failed("this machine has no apt-get", BY_OTHER_MEANS)
-    form = "$(REPO_URI)\t$(ORIGIN)\t$(LABEL)"
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    rows = [line.split("\t") for line in listed.stdout.splitlines() if line.count("\t") == 2]
+    rows = _index_targets() or _index_targets("--no-release-info")
     sure = [uri for uri, origin, label in rows if (origin, label) == ("Debian", "Debian")]
-    unknown = [uri for uri, origin, _ in rows if not origin]
+    unknown = [uri for uri, origin, _ in rows if origin in ("", "$(ORIGIN)")]
     if not sure + unknown:
         raise Failed(
             "apt on this machine knows no Debian mirror", f"add one to apt's sources, or {BY_OTHER_MEANS}"
         )
     return list(dict.fromkeys(sure + unknown))
+
+
+def _index_targets(*options: str) -> list[list[str]]:
+    """What `apt-get update` reads here: address, origin and label of each index."""
+    form = "$(REPO_URI)\t$(ORIGIN)\t$(LABEL)"
+    command = ["apt-get", "indextargets", *options, "--format", form, "Created-By: Packages"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [line.split("\t") for line in listed.stdout.splitlines() if line.count("\t") == 2]
 
 
 def machine_codename() -> str:

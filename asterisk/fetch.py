@@ -26,7 +26,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -230,17 +230,13 @@ def has_all_libraries(module: Path, loader: Path) -> bool:
 
 def fetch_voices(part: Path, into: Path, suites: tuple[str, ...]) -> str:
     """Fill `part` with RHVoice and its free Russian voices, or else with festival; say which in words."""
-    attempts: list[tuple[str, Callable[[Path, Path, str], str]]] = [
-        *((suite, fetch_rhvoice) for suite in suites),
-        *((suite, fetch_festival) for suite in suites),
-    ]
-    mirrors()  # without one there is no need to try them all
+    mirrors()  # without one there is no need to try
     troubles: list[Failed] = []
-    for suite, fetch in attempts:
+    for fetch in (fetch_rhvoice, fetch_festival):
         try:
-            return fetch(part, into, suite)
+            return fetch(part, into, suites)
         except Failed as trouble:
-            say(f"voices: {trouble}; trying the next source")
+            say(f"voices: {trouble}")
             troubles.append(trouble)
             shutil.rmtree(part)
             part.mkdir()
@@ -249,8 +245,8 @@ def fetch_voices(part: Path, into: Path, suites: tuple[str, ...]) -> str:
     )
 
 
-def fetch_rhvoice(part: Path, into: Path, suite: str) -> str:
-    apt = from_some_suite(part, RHVOICE, (suite,))
+def fetch_rhvoice(part: Path, into: Path, suites: tuple[str, ...]) -> str:
+    apt = from_some_suite(part, RHVOICE, suites)
     version = apt.version_of("librhvoice5")
     root = unpack(apt.download(RHVOICE.packages), part / "root")
     voices = root / "usr/share/RHVoice/voices"
@@ -269,20 +265,25 @@ def fetch_rhvoice(part: Path, into: Path, suite: str) -> str:
     return f"RHVoice {version} with the voices {', '.join(sorted(voice.name for voice in voices.iterdir()))}"
 
 
-def fetch_festival(part: Path, into: Path, suite: str) -> str:
-    apt = from_some_suite(part, FESTIVAL, (suite,))
+def fetch_festival(part: Path, into: Path, suites: tuple[str, ...]) -> str:
+    apt = from_some_suite(part, FESTIVAL, suites)
     version = apt.version_of("festival")
     root = unpack(apt.download(FESTIVAL.packages), part / "root")
     binary = root / "usr/bin/festival"
     libraries = next(root.glob("usr/lib/*-linux-gnu*/libestools.so.*")).parent
-    rpath = "$ORIGIN/" + os.path.relpath(libraries, binary.parent)
-    run([str(root / "usr/bin/patchelf"), "--force-rpath", "--set-rpath", rpath, str(binary)])
-    for path in libraries.glob("lib*.so.*"):
+    places = {libraries, *(path.parent for path in libraries.glob("*/lib*.so*"))}
+    for path in (binary, *(path for place in places for path in place.glob("lib*.so*"))):
         if not path.is_symlink():
-            run([str(root / "usr/bin/patchelf"), "--force-rpath", "--set-rpath", "$ORIGIN", str(path)])
-    run([str(binary), "--libdir", str(root / "usr/share/festival"), "-b", "(voice_msu_ru_nsh_clunits)"])
+            beside = ":".join(f"$ORIGIN/{os.path.relpath(place, path.parent)}" for place in sorted(places))
+            run([str(root / "usr/bin/patchelf"), "--force-rpath", "--set-rpath", beside, str(path)])
     (part / "bin").mkdir()
-    (part / "bin/festival").symlink_to("../root/usr/bin/festival")
+    command = part / "bin/festival"
+    command.write_text(
+        '#!/bin/sh\nroot=$(dirname "$(readlink -f "$0")")/../root\n'
+        'exec "$root/usr/bin/festival" --datadir "$root/usr/share/festival" "$@"\n'
+    )
+    command.chmod(0o755)
+    run([str(command), "-b", "(voice_msu_ru_nsh_clunits)"])
     (part / "festival").symlink_to("root/usr/share/festival")
     write_marker(part, into, "festival", version, ("bin/festival", "festival"))
     return f"festival {version} with a Russian voice (RHVoice sounds better, but could not be had)"
