@@ -6,7 +6,7 @@ Secrets never come here: the console hashes, this keeps hashes. Instants are pas
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -71,15 +71,16 @@ class Accounts:
         self, name: str, role: str, company: str | None, password_hash: str | None, now: datetime
     ) -> bool:
         """Whether the user is new; an existing one is left as it is."""
-        taken = await self.user(name)
-        if taken is not None:
-            return False
-        await self._run(
-            sa.insert(users).values(
-                name=name, role=role, company=company, password_hash=password_hash, created_at=now
-            )
-        )
-        return True
+        user = User(name, role, company, password_hash, now)
+
+        async def work(connection: AsyncConnection) -> bool:
+            taken = await connection.execute(sa.select(users.c.name).where(users.c.name == name))
+            if taken.first() is not None:
+                return False
+            await connection.execute(sa.insert(users).values(asdict(user)))
+            return True
+
+        return await self._do(work)
 
     async def set_password(self, name: str, password_hash: str) -> None:
         """Change a password; every session of the user ends. Raises `NotKnown`."""
@@ -152,6 +153,11 @@ class Accounts:
         query = sa.select(users).join(login_links, login_links.c.user == users.c.name)
         rows = await self._read.rows(query.where(login_links.c.hash == hash, users.c.disabled_at.is_(None)))
         return User(**rows[0]._mapping) if rows else None
+
+    async def forget_expired(self, now: datetime) -> None:
+        """Delete the sessions and links that are over; for a periodic job."""
+        await self._run(sa.delete(sessions).where(sessions.c.expires_at <= now))
+        await self._run(sa.delete(login_links).where(login_links.c.expires_at <= now))
 
     async def add_token(
         self, hash: str, name: str, scopes: Sequence[str], company: str | None, now: datetime

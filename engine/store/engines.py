@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -76,13 +77,18 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 @contextmanager
-def sole_user(database: Path) -> Iterator[None]:
-    """Hold the database file for this process alone. The kernel lets go of it when we die, however we die.
+def sole_user(url: URL) -> Iterator[None]:
+    """Hold an SQLite file for this process alone; the kernel lets go of it however we die. On PostgreSQL: nothing.
 
     Raises `StoreInUse` if another process holds it.
     """
+    if url.get_backend_name() != "sqlite":
+        yield
+        return
+    database = Path(url.database or "")
     beside = database.with_name(database.name + "-lock")
     database.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds personal data
     handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -125,6 +131,12 @@ async def migrate(engine: AsyncEngine) -> None:
             await connection.commit()
     except sa.exc.SQLAlchemyError as error:
         raise StoreFailed(f"the database schema could not be brought up to date: {error}") from error
+    except OSError as error:
+        raise StoreFailed(
+            f"the database cannot be reached ({error}); see that it is up and its URL is right"
+        ) from error
+    except CommandError as error:
+        raise StoreFailed(f"the database was made by a newer engine ({error}); start that one") from error
 
 
 def _upgrade(connection: sa.Connection) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from uuid import uuid4
 
 import asyncpg
 import msgspec
@@ -23,6 +25,8 @@ PING_SECONDS = 5.0
 """A connection that died without a word is noticed after this long."""
 RECONNECT_SECONDS = 0.5
 
+_MARK = "mark "
+
 _places = msgspec.json.Decoder(list[queries.Place])
 
 
@@ -37,10 +41,27 @@ class Listener:
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
         self._closed = asyncio.Event()
         self._listening = asyncio.Event()
+        self._marks: dict[str, asyncio.Future[bool]] = {}
 
     async def ready(self) -> None:
         """Wait until it listens."""
         await self._listening.wait()
+
+    async def caught_up(self) -> None:
+        """Wait until all that was committed before now has been told. While the database is away, this waits for it."""
+        while not self._closed.is_set():
+            await self._listening.wait()
+            mark = _MARK + uuid4().hex
+            heard = self._marks[mark] = asyncio.get_running_loop().create_future()
+            try:
+                async with self._engine.connect() as connection:
+                    await queries.notify(connection, mark)
+                if await heard:
+                    return
+            except (OSError, sa.exc.SQLAlchemyError):
+                await asyncio.sleep(RECONNECT_SECONDS)
+            finally:
+                self._marks.pop(mark, None)
 
     def close(self) -> None:
         self._closed.set()
@@ -51,21 +72,13 @@ class Listener:
         while not self._closed.is_set():
             try:
                 await self._listen()
-            except (
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                sa.exc.SQLAlchemyError,
-            ) as error:
+            except Exception as error:  # whatever it was, the feed must come back
                 log.warning("store_listener_lost", error=repr(error))
-            if not self._closed.is_set():
-                self._hub.break_feeds("the connection to the database was lost")
-                try:
-                    async with asyncio.timeout(RECONNECT_SECONDS):
-                        await self._closed.wait()
-                except TimeoutError:
-                    pass
+            if self._closed.is_set():
+                return
+            self._hub.break_feeds("the connection to the database was lost")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), RECONNECT_SECONDS)
 
     async def _listen(self) -> None:
         self._heard = asyncio.Queue()
@@ -86,21 +99,31 @@ class Listener:
                 except TimeoutError:
                     await connection.fetchval("SELECT 1")
                     continue
-                if payload is not None:
+                if payload is None:
+                    continue
+                if payload.startswith(_MARK):
+                    heard = self._marks.pop(payload, None)  # another process's mark is nothing to us
+                    if heard is not None and not heard.done():
+                        heard.set_result(True)
+                else:
                     await self._tell(_places.decode(payload))
         finally:
-            connection.terminate() if connection.is_closed() else await connection.close(
-                timeout=CONNECT_SECONDS
-            )
+            self._listening.clear()
+            self._break_marks()
+            await connection.close(timeout=CONNECT_SECONDS)
+
+    def _break_marks(self) -> None:
+        marks, self._marks = self._marks, {}
+        for heard in marks.values():
+            if not heard.done():
+                heard.set_result(False)
 
     async def _catch_up(self) -> None:
         """After a gap: what is awaited is measured anew, and what is remembered may be old."""
+        self._writer.all_may_have_grown()
         async with self._engine.connect() as connection:
-            for ticket, length in (await queries.lengths(connection, self._awaited())).items():
+            for ticket, length in (await queries.lengths(connection, self._hub.awaited())).items():
                 self._writer.grown_elsewhere(ticket, length)
-
-    def _awaited(self) -> list[int]:
-        return self._hub.awaited()
 
     async def _tell(self, places: list[queries.Place]) -> None:
         for ticket, _, last in places:

@@ -43,7 +43,7 @@ _TIMELINES = (
     .where(events.c.ticket.in_(sa.bindparam("tickets", expanding=True)))
     .order_by(events.c.ticket, events.c.seq)
 )
-_NOTIFY = sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("places")))
+_NOTIFY = sa.select(sa.func.pg_notify(CHANNEL, sa.bindparam("payload")))
 
 Place = tuple[int, int, int]
 """Ticket, first and last seq of events that belong together."""
@@ -108,7 +108,12 @@ async def announce(connection: AsyncConnection, places: Sequence[Place]) -> None
     """Tell the other processes on this PostgreSQL, when the transaction commits, what it adds."""
     for start in range(0, len(places), _NOTIFY_PLACES):
         payload = msgspec.json.encode(places[start : start + _NOTIFY_PLACES]).decode()
-        await connection.execute(_NOTIFY, {"places": payload})
+        await notify(connection, payload)
+
+
+async def notify(connection: AsyncConnection, payload: str) -> None:
+    """Say something on our channel when the transaction commits."""
+    await connection.execute(_NOTIFY, {"payload": payload})
 
 
 def _pieces(values: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -25,12 +25,22 @@ class Reader:
     async def rows(
         self, statement: sa.Executable, values: Mapping[str, object] | None = None
     ) -> Sequence[sa.Row[Any]]:
-        """All rows of a statement."""
+        """All rows of a statement. A connection found dead is replaced, once."""
         try:
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement, values)).all()
+            try:
+                return await self._rows(statement, values)
+            except sa.exc.DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            return await self._rows(statement, values)
         except (sa.exc.SQLAlchemyError, OSError) as error:
             raise StoreFailed(f"the database did not answer ({error}); see that it is up") from error
+
+    async def _rows(
+        self, statement: sa.Executable, values: Mapping[str, object] | None
+    ) -> Sequence[sa.Row[Any]]:
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement, values)).all()
 
     async def ticket(self, number: int) -> TicketRow | None:
         """One ticket."""

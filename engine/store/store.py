@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,12 +32,20 @@ class Store:
     """
 
     def __init__(
-        self, engine: AsyncEngine, writer: Writer, timelines: Timelines, hub: Hub, *, guest: bool = False
+        self,
+        engine: AsyncEngine,
+        writer: Writer,
+        timelines: Timelines,
+        hub: Hub,
+        listener: Listener | None = None,
+        *,
+        guest: bool = False,
     ) -> None:
         self._engine = engine
         self._writer = writer
         self._timelines = timelines
         self._hub = hub
+        self._listener = listener
         self._guest = guest
         self.read = Reader(engine)
         self.accounts = Accounts(engine, self.do)
@@ -53,32 +61,27 @@ class Store:
         parsed = engines.parse(url)
         shared = parsed.get_backend_name() == "postgresql"
         async with AsyncExitStack() as stack:
-            migrate = True
-            if not shared:
-                assert parsed.database is not None
-                try:
-                    stack.enter_context(engines.sole_user(Path(parsed.database)))
-                except StoreInUse:
-                    if not guest:
-                        raise
-                    migrate = False  # whoever has the file has done it
             write_engine = await stack.enter_async_context(engines.pool(parsed, 1))
             read_engine = await stack.enter_async_context(
                 engines.pool(parsed, engines.READ_CONNECTIONS, autocommit=True)
             )
             timelines, hub = Timelines(), Hub()
-            if migrate:
+            if guest:
+                with suppress(StoreInUse), engines.sole_user(parsed):  # whoever has the file has migrated it
+                    await engines.migrate(write_engine)
+            else:
+                stack.enter_context(engines.sole_user(parsed))
                 await engines.migrate(write_engine)
-            if not guest:
                 await projecting.bring_up_to_date(write_engine)
                 await projecting.warm(write_engine, timelines)
             writer = Writer(write_engine, timelines, hub, shared=shared)
+            listener = None
             if shared and not guest:
                 listener = Listener(parsed, read_engine, writer, hub)
                 await stack.enter_async_context(_running(listener.run(), "store-listener", listener.close))
                 await listener.ready()
             await stack.enter_async_context(_running(writer.run(), "store-writer", writer.close))
-            yield cls(read_engine, writer, timelines, hub, guest=guest)
+            yield cls(read_engine, writer, timelines, hub, listener, guest=guest)
 
     async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
         """See `ports.Store.open_ticket`. Raises `ValueError` if the first event is not a `TicketOpened`, `StoreFailed`."""
@@ -131,9 +134,13 @@ class Store:
         """See `ports.Store.unsent_texts`; in the order in which they were queued."""
         return [(row.ticket, row.id) for row in await self.read.rows(_UNSENT_TEXTS)]
 
-    def feed(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[int, int, Event]]]:
+    @asynccontextmanager
+    async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:
         """See `ports.Store.feed`. The iterator raises `FeedLost` if its consumer falls far behind or the database was away."""
-        return self._hub.feed()
+        if self._listener is not None:
+            await self._listener.caught_up()  # or what was committed just before would be told as new
+        async with self._hub.feed() as events:
+            yield events
 
     async def do(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Carry out any other writing in a transaction of its own; committed when this returns. Raises `StoreFailed`."""

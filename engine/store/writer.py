@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engine.domain.errors import DozvonError, NotKnown, StoreFailed
@@ -53,13 +54,17 @@ class _Job:
 
 @dataclass(slots=True, eq=False)
 class _Elsewhere:
-    """Another process made this timeline so long."""
+    """Another process made this timeline so long; None is any of them."""
 
-    ticket: int
+    ticket: int | None
     length: int
 
 
 _Fact = _Append | _Open
+
+
+class _CommitFailed(Exception):
+    """The commit itself failed; `__cause__` says how."""
 
 
 class Writer:
@@ -104,6 +109,11 @@ class Writer:
         if not self._closed:
             self._submit(_Elsewhere(ticket, length))
 
+    def all_may_have_grown(self) -> None:
+        """Other processes may have written unheard: forget everything we remember."""
+        if not self._closed:
+            self._submit(_Elsewhere(None, 0))
+
     def close(self) -> None:
         """Take nothing more; `run` ends when what waits is written."""
         self._closed = True
@@ -135,7 +145,10 @@ class Writer:
                         await self._do(job)
             await self._commit(facts)
 
-    def _forget(self, ticket: int, length: int) -> None:
+    def _forget(self, ticket: int | None, length: int) -> None:
+        if ticket is None:
+            self._timelines.clear()
+            return
         timeline = self._timelines.get(ticket)
         if timeline is not None and len(timeline.events) < length:
             self._timelines.drop(ticket)
@@ -143,8 +156,7 @@ class Writer:
 
     async def _do(self, job: _Job) -> None:
         try:
-            async with self._engine.begin() as connection:
-                result = await job.work(connection)
+            result = await self._transact(job.work)
         except DozvonError as error:
             _fail(job.done, error)
         except Exception as error:
@@ -157,23 +169,25 @@ class Writer:
         """Write the facts in one transaction. If a statement fails, each is tried by itself, so that only the guilty one fails."""
         if not facts:
             return
-        committing = False
-        try:
-            async with self._engine.connect() as connection:
+
+        async def work(connection: AsyncConnection) -> tuple[Batch, list[bool | int | NotKnown]]:
+            try:
                 batch, answers = await self._stage(connection, facts)
                 await self._write(connection, batch)
-                committing = True
-                await connection.commit()
+            except Exception:
+                self._disown(facts)
+                raise
+            return batch, answers
+
+        try:
+            batch, answers = await self._transact(work)
         except Exception as error:
-            for fact in facts:
-                if isinstance(fact, _Append):
-                    self._timelines.drop(fact.ticket)  # what was folded into it never happened
-            # A commit that failed may yet have happened (the connection broke); writing it again could write it twice.
-            if len(facts) > 1 and not committing and not getattr(error, "connection_invalidated", False):
+            self._disown(facts)
+            if len(facts) > 1 and not isinstance(error, _CommitFailed) and not _is_away(error):
                 for fact in facts:
                     await self._commit([fact])
                 return
-            log.warning("store_write_failed", requests=len(facts), error=repr(error))
+            log.warning("store_write_failed", requests=len(facts), error=repr(error.__cause__ or error))
             for fact in facts:
                 _fail(fact.done, _store_failed(error))
         else:
@@ -183,6 +197,33 @@ class Writer:
                     _fail(fact.done, answer)
                 else:
                     _answer(fact.done, answer)
+
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Do `work` and commit. A connection found dead before the commit is replaced, once: nothing has happened yet.
+
+        Raises `_CommitFailed` when it is the commit that failed: it may yet have happened, so nothing may be written again.
+        """
+        try:
+            return await self._transact_once(work)
+        except Exception as error:
+            if not _is_away(error):
+                raise
+        return await self._transact_once(work)
+
+    async def _transact_once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self._engine.connect() as connection:
+            result = await work(connection)
+            try:
+                await connection.commit()
+            except Exception as error:
+                raise _CommitFailed from error
+            return result
+
+    def _disown(self, facts: Sequence[_Fact]) -> None:
+        """What was folded into these timelines has not happened: forget them, so that they are read from disk again."""
+        for fact in facts:
+            if isinstance(fact, _Append):
+                self._timelines.drop(fact.ticket)
 
     async def _stage(
         self, connection: AsyncConnection, facts: Sequence[_Fact]
@@ -262,13 +303,19 @@ def _fail(done: asyncio.Future[Any], error: Exception) -> None:
         done.set_exception(error)
 
 
+def _is_away(error: Exception) -> bool:
+    """Whether the connection was dead, rather than the statement wrong."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
 def _store_failed(error: Exception) -> StoreFailed:
-    reason = getattr(error, "orig", None) or error
+    cause = error.__cause__ if isinstance(error, _CommitFailed) else error
+    reason = getattr(cause, "orig", None) or cause
     advice = (
         "make room on its disk"
         if "full" in str(reason)
         else "see that the database is up and its disk has room"
     )
-    failed = StoreFailed(f"the database did not take the events ({reason}); {advice}")
-    failed.__cause__ = error
+    failed = StoreFailed(f"the database did not take it ({reason}); {advice}")
+    failed.__cause__ = cause
     return failed

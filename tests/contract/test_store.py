@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,13 +40,6 @@ NOON = datetime(2026, 3, 14, 12, 0, 0, 123456, tzinfo=UTC)
 POLICY = Policy(
     "water", "Вода", Urgency.EMERGENCY, (Step("brigade", (Target(TargetKind.ON_CALL, "plumbers"),)),)
 )
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A server that lasts for the whole run."""
-    with postgres.server_or_skip() as url:
-        yield url
 
 
 @asynccontextmanager
