@@ -62,7 +62,7 @@ def asterisk_settings(
         base_port=settings.base_port,
         ari_password=secrets.ari_password,
         ami_password=secrets.ami_password,
-        live_dir=settings.recordings / "live",
+        live_dir=settings.recordings,
         sounds_dir=settings.inside("sounds"),
         trunks=trunks or (demo_trunk(settings.base_port),),
         desk_phones=tuple(DeskPhone(name, secrets.desk_phones[name]) for name in asterisk.desk_phones),

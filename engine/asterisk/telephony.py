@@ -184,7 +184,7 @@ class AsteriskTelephony:
             callerId=dial.caller_id,
             channelId=dial.attempt,
             timeout=math.ceil(dial.ring_seconds) + SPARE_RING_SECONDS,
-            variables={"CALLID": dial.attempt, "ROLE": "staff"},
+            variables={"CALLID": dial.attempt, "ROLE": "staff", "COMPANY": dial.company or ""},
         )
         leg.request = self._errands.begin(request, "originate")
         try:

@@ -54,7 +54,7 @@ async def asterisk(tmp_path: Path) -> AsyncIterator[AsteriskServer]:
         base_port=base,
         ari_password="ari-secret",
         ami_password="ami-secret",
-        live_dir=tmp_path / "kept/live",
+        live_dir=tmp_path / "kept",
         sounds_dir=sounds,
         trunks=(demo_trunk(base),),
         rtp_ports=200,
@@ -65,7 +65,7 @@ async def asterisk(tmp_path: Path) -> AsyncIterator[AsteriskServer]:
 
 @pytest.fixture
 async def folder(tmp_path: Path) -> AsyncIterator[RecordingFolder]:
-    async with RecordingFolder(tmp_path / "kept", tmp_path / "kept/live").open() as opened:
+    async with RecordingFolder(tmp_path / "kept").open() as opened:
         yield opened
 
 
@@ -73,7 +73,7 @@ async def the_call(server: AsteriskServer) -> str:
     """The id of the call that is up."""
     async with asyncio.timeout(5):
         while True:
-            for leg in server.settings.live_dir.glob("*-in.wav"):
+            for leg in server.settings.live_dir.rglob("*-in.wav"):
                 return leg.name.removesuffix("-in.wav")
             await asyncio.sleep(0.02)
 
@@ -109,7 +109,7 @@ async def test_a_real_call_is_kept_whole(asterisk: AsteriskServer, folder: Recor
     assert power_at(ours, GREETING_HERTZ) > 0.9, "what we said is not on our leg"
     assert power_at(far, GREETING_HERTZ) < 0.01, "what we said is on the far end's leg"
     assert np.abs(far).mean() > 1000, "what the far end said is missing"
-    assert [file.name for file in asterisk.settings.live_dir.glob("*.wav") if call in file.name] == []
+    assert list(asterisk.settings.live_dir.rglob(f"{call}-*.wav")) == []
 
 
 @needs_asterisk
