@@ -168,7 +168,6 @@ def fetch_asterisk(part: Path, into: Path, suites: tuple[str, ...]) -> str:
     (part / "bin/asterisk").chmod(0o755)
     (part / "modules").symlink_to(os.path.relpath(libraries / "asterisk/modules", part))
     (part / "share").symlink_to("root/usr/share/asterisk")
-    link_russian_sounds(root / "usr/share/asterisk/sounds")
     run([str(loader), "--library-path", str(libraries), str(root / "usr/sbin/asterisk"), "-V"])
     write_marker(part, into, "asterisk", version, needs)
     return f"Asterisk {version} with {kept} modules ({dropped} without their libraries left out)"
@@ -205,12 +204,6 @@ def link_host_asterisk(part: Path, binary: Path) -> None:
     ):
         if place := next((place for place in places if (place / sign).exists()), None):
             (part / name).symlink_to(place)
-
-
-def link_russian_sounds(sounds: Path) -> None:
-    """Debian names the directory of Russian prompts after their speaker; Asterisk looks for `ru`."""
-    if not (sounds / "ru").exists() and (named := next(sounds.glob("ru_RU*"), None)):
-        (sounds / "ru").symlink_to(named.name)
 
 
 def has_all_libraries(module: Path, loader: Path) -> bool:

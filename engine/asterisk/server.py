@@ -74,8 +74,10 @@ def render(settings: AsteriskSettings) -> None:
     share = settings.prefix / "share"
     for name in ("documentation", "rest-api"):
         _link(run / "data" / name, share / name)
-    for sounds in (share / "sounds").glob("*"):
+    for sounds in sorted((share / "sounds").glob("*")):
         _link(run / "data" / "sounds" / sounds.name, sounds)
+        if sounds.name.startswith("ru_RU"):  # Debian names it after the speaker; Asterisk looks for `ru`
+            _link(run / "data" / "sounds" / "ru", sounds)
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([share_dir() / "asterisk", share_dir() / "dialplans"]),

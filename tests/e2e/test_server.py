@@ -248,9 +248,11 @@ async def test_a_voicemail_does_not_accept(asterisk: AsteriskServer) -> None:
     await asterisk.cli(f"database put dozvon/fallback/{DID} 1 +79000000003")
     await asterisk.cli(f"database put dozvon/fallback/{DID} 2 +79000000004")
     async with phone("+79160000042") as resident, phone("staff", port + 50) as staff, asyncio.timeout(60):
-        assert await resident.calls(DID, port) == 200
+        assert await resident.calls(DID.lstrip("+"), port) == 200
         resident.talking = False
         assert await staff.rings() == "+79000000003"
+        assert DID.lstrip("+") in staff.caller
+        assert "9160000042" not in staff.caller, "only the company's own number may be shown"
         staff.answers()
         await staff.is_hung_up()
         assert await staff.rings() == "+79000000004"

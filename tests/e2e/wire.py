@@ -35,6 +35,7 @@ class Phone:
     rtp_inbox: _Inbox
     said: list[str] = field(default_factory=list)
     talking: bool = True
+    caller: str = ""
     _media: asyncio.Task[None] | None = None
     _keys: list[str] = field(default_factory=list)
     _dialogue: dict[str, str] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class Phone:
             "remote": headers["from"],
             "call": headers["call-id"],
         }
-        self._invite, self._offer = headers, body
+        self._invite, self._offer, self.caller = headers, body, headers["from"]
         return uri.removeprefix("sip:").split("@")[0]
 
     def answers(self) -> None:

@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> AsteriskSettings:
     modules.mkdir(parents=True)
     for name in MODULES[:-1]:
         (modules / f"{name}.so").touch()
-    (tmp_path / "prefix" / "share" / "sounds" / "ru").mkdir(parents=True)
+    (tmp_path / "prefix" / "share" / "sounds" / "ru_RU_f_Somebody").mkdir(parents=True)
     return AsteriskSettings(
         prefix=tmp_path / "prefix",
         run_dir=tmp_path / "run",
