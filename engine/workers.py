@@ -114,12 +114,12 @@ class Workers:
                     continue
                 try:
                     answer = await process.ask(errand, timeout)
-                except WorkerFailed as failed:
-                    if not future.done():
-                        future.set_exception(failed)
-                except BaseException:
+                except asyncio.CancelledError:
                     future.cancel()
                     raise
+                except Exception as failed:  # whatever it is, it is the asker's; this worker goes on
+                    if not future.done():
+                        future.set_exception(failed)
                 else:
                     if not future.done():
                         future.set_result(answer)
@@ -129,18 +129,18 @@ class Workers:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Workers]:
         """Accept errands while the block lasts; what still waits at its end is cancelled."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._work(), name=f"{self._module} worker {n}")
-                for n in range(self._processes)
-            ]
-            try:
-                yield self
-            finally:
-                for task in tasks:
-                    task.cancel()
-                while not self._waiting.empty():
-                    self._waiting.get_nowait()[-1].cancel()
+        tasks = [
+            asyncio.create_task(self._work(), name=f"{self._module} worker {n}")
+            for n in range(self._processes)
+        ]
+        try:
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            while not self._waiting.empty():
+                self._waiting.get_nowait()[-1].cancel()
 
 
 def serve(do: Callable[[Errand], Answer]) -> None:

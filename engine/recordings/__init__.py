@@ -1,6 +1,24 @@
-"""Recordings: from the legs that the dialplan writes to what is kept, found again and listened to."""
+"""Recordings: from the legs that the dialplan writes to what is kept, sealed, found again and listened to."""
 
+from engine.recordings.archive import Archive, OnHold
+from engine.recordings.disk import Disk, Level, Room
 from engine.recordings.folder import Listened, RecordingFolder
 from engine.recordings.keep import Facts
+from engine.recordings.seal import load_key, load_public_key, public_pem
+from engine.recordings.verify import Wrong, verify
 
-__all__ = ["Facts", "Listened", "RecordingFolder"]
+__all__ = [
+    "Archive",
+    "Disk",
+    "Facts",
+    "Level",
+    "Listened",
+    "OnHold",
+    "RecordingFolder",
+    "Room",
+    "Wrong",
+    "load_key",
+    "load_public_key",
+    "public_pem",
+    "verify",
+]

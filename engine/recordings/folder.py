@@ -19,6 +19,7 @@ import structlog
 from engine.domain.errors import NotKnown
 from engine.ports import Kept
 from engine.recordings import keep
+from engine.recordings.archive import Archive
 from engine.recordings.join import CONTENT_TYPES, find_ffmpeg
 from engine.recordings.keep import Facts, LegFacts
 from engine.recordings.legs import Leg, calls_with_legs, is_call_id, leg_paths, read_leg, writers
@@ -49,12 +50,20 @@ class Listened:
 class RecordingFolder:
     """Keeps recordings under `root`; live legs are looked for in `live` and in the days' folders. Use `open()`.
 
-    `form` is how they are kept: opus, flac or wav; without an ffmpeg it is wav whatever was wished for.
+    `form` is how they are kept: opus, flac or wav; without an ffmpeg it is wav whatever was wished for. With an `archive` (of the
+    same root) each one is sealed as it is kept.
     """
 
     def __init__(
-        self, root: Path, live: Path | None = None, *, form: str = "opus", processes: int = 1
+        self,
+        root: Path,
+        live: Path | None = None,
+        *,
+        form: str = "opus",
+        processes: int = 1,
+        archive: Archive | None = None,
     ) -> None:
+        self._archive = archive
         self._root = root.absolute()
         self._live = live.absolute() if live else None
         self._rendered = self._root / ".rendered"
@@ -203,6 +212,8 @@ class RecordingFolder:
             for side, path in legs.items()
         )
         if same:
+            if self._archive and legs:
+                self._archive.seal(*found)
             for path in legs.values():
                 path.unlink(missing_ok=True)
         else:
@@ -248,7 +259,7 @@ class RecordingFolder:
         try:
             made = await self._workers.ask(errand, timeout=_patience(longest.seconds))
             facts = _facts(folder, company, call, started, answered, self._form, made)
-            await asyncio.to_thread(_keep, folder, facts, joined, peaks, legs.values())
+            await asyncio.to_thread(_keep, folder, facts, joined, peaks, legs.values(), self._archive)
         finally:
             for part in (joined, peaks):
                 part.unlink(missing_ok=True)
@@ -282,12 +293,16 @@ def _facts(
     )
 
 
-def _keep(folder: Path, facts: Facts, joined: Path, peaks: Path, legs: Iterable[Path]) -> None:
-    """Name the new files, then the facts, then let go of the legs: a crash anywhere between leaves enough to begin again."""
+def _keep(
+    folder: Path, facts: Facts, joined: Path, peaks: Path, legs: Iterable[Path], archive: Archive | None
+) -> None:
+    """Name the new files, write the facts, seal them, let go of the legs last: a crash anywhere between leaves enough to begin again."""
     joined.replace(folder / facts.file)
     peaks.replace(folder / f"{facts.recording}.peaks.json")
     keep.sync_folder(folder)
     keep.write_facts(folder, facts)
+    if archive:
+        archive.seal(folder, facts)
     for leg in legs:
         leg.unlink(missing_ok=True)
 

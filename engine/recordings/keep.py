@@ -103,11 +103,13 @@ def find_facts(root: Path, recording: str, days: Iterator[Path] | None = None) -
 
 
 def read_facts(path: Path) -> Facts | None:
-    """The facts in a `CALLID.json`; None if there are none. Raises `msgspec.DecodeError` if it was tampered with."""
+    """The facts in a `CALLID.json`; None if there are none. Raises `ValueError` if it is damaged."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Facts)
     except FileNotFoundError:
         return None
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{path} is damaged ({error}); run `dozvon recordings verify`") from error
 
 
 def write_facts(folder: Path, facts: Facts) -> None:

@@ -51,7 +51,7 @@ class SpokenVoice:
         self._rendering: dict[tuple[Path, int], asyncio.Task[WorkerFailed | OSError | None]] = {}
         self._rendered = 0
         self._failures: dict[str, tuple[int, float]] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._open = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[SpokenVoice]:
@@ -59,13 +59,16 @@ class SpokenVoice:
         self._folder.mkdir(parents=True, exist_ok=True)
         for leftover in self._folder.glob(".*.part"):
             leftover.unlink(missing_ok=True)
-        async with self._workers.open(), asyncio.TaskGroup() as self._group:
+        async with self._workers.open():
+            self._open = True
             try:
                 yield self
             finally:
-                for task in list(self._rendering.values()):
+                self._open = False
+                rendering = list(self._rendering.values())
+                for task in rendering:
                     task.cancel()
-        self._group = None
+                await asyncio.gather(*rendering, return_exceptions=True)
 
     def engines(self, language: str = "ru") -> Sequence[str]:
         """Names of the engines that may speak the language, the preferred one first; empty: this voice is mute."""
@@ -127,11 +130,11 @@ class SpokenVoice:
 
     async def _render(self, engine: Engine, language: str, words: str, path: Path, priority: int) -> None:
         """Render it, or wait for whoever is doing so. What waits in `prepare` does not hold up a call: that has its own errand."""
-        if self._group is None:
+        if not self._open:
             raise VoiceFailed("the voice is not open")
         if (task := self._rendering.get((path, priority))) is None:
             errand = self._errand(engine, language, words, path, priority)
-            task = self._group.create_task(errand, name=f"say {path.stem}")
+            task = asyncio.create_task(errand, name=f"say {path.stem}")
             self._rendering[path, priority] = task
             task.add_done_callback(lambda _: self._rendering.pop((path, priority), None))
         if trouble := await asyncio.shield(task):

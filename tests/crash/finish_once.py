@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from engine.recordings import RecordingFolder
+from engine.recordings import Archive, RecordingFolder, load_key
 
 
 def die_at(operation: int, *folders: str) -> None:
@@ -32,7 +32,8 @@ def die_at(operation: int, *folders: str) -> None:
 
 
 async def finish(root: Path, live: Path, call: str) -> None:
-    async with RecordingFolder(root, live, form="wav").open() as folder:
+    archive = Archive(root, load_key(root.parent / "key.pem"))
+    async with RecordingFolder(root, live, form="wav", archive=archive).open() as folder:
         die_at(int(sys.argv[1]), str(root), str(live))
         kept = await folder.finish("demo", call, 1.0)
         assert kept is not None

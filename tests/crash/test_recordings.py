@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
-from engine.recordings import RecordingFolder
+from engine.recordings import Archive, RecordingFolder, load_key, verify
 from engine.recordings.join import sha256
 from engine.speech.sound import write_wav
 from tests.e2e.wire import phone
@@ -143,14 +143,21 @@ async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path) -> No
         died = await engine.wait()
         assert died in (0, -signal.SIGKILL)
 
-        async with RecordingFolder(root, live, form="wav").open() as folder:
+        key = load_key(root.parent / "key.pem")
+        async with RecordingFolder(root, live, form="wav", archive=Archive(root, key)).open() as folder:
             assert set(await folder.orphans()) <= {"c"}
             kept = await folder.finish("demo", "c", 1.0)
             assert kept is not None
             assert (kept.seconds, kept.flaw) == (1.0, None), f"after operation {operation}"
             facts = await folder.find("c")
             (day,) = root.glob("demo/*/*/*")
-            assert sorted(path.name for path in day.iterdir()) == ["c.json", "c.peaks.json", "c.wav"]
+            assert sorted(path.name for path in day.iterdir()) == [
+                "c.json",
+                "c.peaks.json",
+                "c.wav",
+                "chain.jsonl",
+            ]
+            assert list(verify(root, key.public_key(), ["c"])) == [], f"after operation {operation}"
             assert sha256(day / "c.wav") == facts.sha256
             assert await folder.orphans() == []
             assert list(live.iterdir()) == []

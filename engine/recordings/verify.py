@@ -1,0 +1,91 @@
+"""Look through sealed recordings: any byte that was changed, any file that is missing or was added, is found and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from engine.recordings import keep
+from engine.recordings.join import sha256
+from engine.recordings.legs import calls_with_legs
+from engine.recordings.seal import CHAIN, ERASED, KEPT, Link, chain_files, genesis
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Something that is not as it was sealed. `what` is said to a person, in Russian; `line` is that of a chain."""
+
+    path: Path
+    what: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.what}" if self.line else f"{self.path}: {self.what}"
+
+
+def verify(root: Path, key: Ed25519PublicKey, known: Iterable[str] = ()) -> Iterator[Wrong]:
+    """Everything under `root` that is not as it was sealed. `known` are recordings that must be there (those of the tickets)."""
+    sealed: set[str] = set()
+    for company in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if company.name != "live":
+            yield from _verify_company(company, key, sealed)
+    for recording in known:
+        if recording not in sealed:
+            yield Wrong(root / recording, "запись числится в заявке, но в журнале записей её нет")
+
+
+def _verify_company(company: Path, key: Ed25519PublicKey, sealed: set[str]) -> Iterator[Wrong]:
+    files: dict[str, tuple[str, int]] = {}
+    last: Link | None = None
+    for path in chain_files(company):
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+            try:
+                link = Link.read(line)
+            except ValueError:
+                yield Wrong(path, "строка журнала испорчена", number)
+                continue
+            if not line.endswith(b"\n"):
+                yield Wrong(path, "строка журнала оборвана", number)
+            elif line != link.line() or not link.signed_by(key):
+                yield Wrong(
+                    path, f"строка журнала изменена, или подписана другим ключом: {link.recording}", number
+                )
+            if link.prev != (last.hash if last else genesis(company)) or link.n != (
+                last.n + 1 if last else 1
+            ):
+                yield Wrong(
+                    path, "перед этой строкой журнала чего-то не хватает или строки переставлены", number
+                )
+            last = link
+            if link.what == KEPT:
+                files.update(link.files)
+                sealed.add(link.recording)
+            elif link.what == ERASED:
+                for name in link.files:
+                    files.pop(name, None)
+    for name, (digest, size) in files.items():
+        path = company / name
+        if not path.is_file():
+            yield Wrong(path, "файла нет, хотя он не был удалён по правилам")
+        elif path.stat().st_size != size:
+            yield Wrong(path, f"длина файла {path.stat().st_size} байт, а была {size}")
+        elif sha256(path) != digest:
+            yield Wrong(path, "содержимое файла изменено")
+    yield from _added(company, files.keys())
+
+
+def _added(company: Path, files: Iterable[str]) -> Iterator[Wrong]:
+    expected = {company / name for name in files}
+    for day in keep.day_folders(company.parent, company.name):
+        legs = {path for _, path in calls_with_legs(day)}  # of calls that are up, or not finished yet
+        for path in sorted(day.iterdir()):
+            if (
+                path not in expected
+                and path not in legs
+                and path.name != CHAIN
+                and not path.name.startswith(".")
+            ):
+                yield Wrong(path, "файл добавлен: в журнале записей его нет")
