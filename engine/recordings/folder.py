@@ -27,6 +27,8 @@ from engine.workers import URGENT, Workers
 
 log = structlog.get_logger(__name__)
 
+LIVE = "live"
+"""The folder of the legs of calls that are up, if no other one is named."""
 CLOSE_SECONDS = 5.0
 """How long a leg may stay unclosed after its call; longer than the four seconds between two of Asterisk's writes."""
 POLL_SECONDS = 0.05
@@ -48,7 +50,7 @@ class Listened:
 
 
 class RecordingFolder:
-    """Keeps recordings under `root`; live legs are looked for in `live` and in the days' folders. Use `open()`.
+    """Keeps recordings under `root`; live legs are looked for in `live` (`root/live`) and in the days' folders. Use `open()`.
 
     `form` is how they are kept: opus, flac or wav; without an ffmpeg it is wav whatever was wished for. With an `archive` (of the
     same root) each one is sealed as it is kept.
@@ -65,7 +67,7 @@ class RecordingFolder:
     ) -> None:
         self._archive = archive
         self._root = root.absolute()
-        self._live = live.absolute() if live else None
+        self._live = (live or root / LIVE).absolute()
         self._rendered = self._root / ".rendered"
         self._form = form
         self._ffmpeg: str | None = None
@@ -123,7 +125,7 @@ class RecordingFolder:
 
         def look() -> list[str]:
             writing = writers()
-            folders = [*([self._live] if self._live else []), *self._recent_days()]
+            folders = [self._live, *self._recent_days()]
             found = ((call, path) for folder in folders for call, path in calls_with_legs(folder))
             return list(dict.fromkeys(call for call, path in found if not writing.hold([path])))
 
@@ -193,7 +195,7 @@ class RecordingFolder:
         return itertools.takewhile(lambda day: keep.day_of(day) >= since, keep.day_folders(self._root))
 
     def _find_legs(self, call: str) -> dict[str, Path]:
-        if self._live and (legs := leg_paths(self._live, call)):
+        if legs := leg_paths(self._live, call):
             return legs
         return next((legs for day in keep.day_folders(self._root) if (legs := leg_paths(day, call))), {})
 
