@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import structlog
 from aiohttp import web
@@ -27,8 +28,9 @@ from engine.console.deps import Settings as ConsoleSettings
 from engine.domain import wording
 from engine.domain.company import whom
 from engine.domain.errors import DozvonError, TelephonyAway
+from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
-from engine.files.watch import CompanyFolders
+from engine.files.watch import Companies, company_folders, import_company
 from engine.flows.deps import Deps
 from engine.recordings import RecordingFolder
 from engine.secrets import load_or_create_secrets
@@ -36,10 +38,13 @@ from engine.service import Service
 from engine.share import share_dir
 from engine.sms.log import LoggedTexts
 from engine.speech import SpokenVoice, find_engines
+from engine.store.accounts import Access
 from engine.store.store import Store
 
 log = structlog.get_logger()
 
+POLICIES = share_dir() / "escalation_policies"
+DEMO_COMPANY = Path(__file__).parent / "demo" / "company"
 LINK_FILE = "console-link"
 LINK_LIFETIME = timedelta(hours=24)
 ADMINISTRATOR = "admin"
@@ -97,9 +102,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
     secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
     settings.inside().mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        folders = await stack.enter_async_context(
-            CompanyFolders(settings.companies, share_dir() / "escalation_policies").open()
-        )
+        folders = await stack.enter_async_context(_companies(settings))
         store = await stack.enter_async_context(Store.open(settings.database))
         voice = await stack.enter_async_context(
             SpokenVoice(
@@ -108,9 +111,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             ).open()
         )
         recordings = await stack.enter_async_context(RecordingFolder(settings.recordings).open())
-        address = AriAddress(
-            settings.asterisk.host, settings.base_port + 2, "dozvon", secrets.ari_password
-        )
+        address = AriAddress(settings.asterisk.host, settings.base_port + 2, "dozvon", secrets.ari_password)
         ami = await stack.enter_async_context(
             Ami(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
         )
@@ -128,7 +129,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
         )
-        fallback = AsteriskStandIn(settings.recordings / "live", ami.db_put, ami.db_del)
+        fallback = AsteriskStandIn(settings.recordings, ami.db_put, ami.db_del)
         service = Service(deps, fallback)
         health = Health(ari, ami, voice, folders)
         await stack.enter_async_context(_console(settings, deps, store, recordings, health))
@@ -138,14 +139,46 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
 
 
 @asynccontextmanager
+async def _companies(settings: Settings) -> AsyncIterator[Companies]:
+    """The companies, kept fresh. An installation that has none and no trunk of its own gets the demo company."""
+    if not company_folders(settings.companies) and not settings.asterisk.trunks:
+        await asyncio.to_thread(import_company, DEMO_COMPANY, settings.companies, POLICIES)
+    folders = Companies(settings.companies, POLICIES, _tell_findings)
+    await asyncio.to_thread(folders.refresh)
+    watching = asyncio.create_task(folders.watch(), name="companies")
+    try:
+        yield folders
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+def _tell_findings(name: str, fresh: bool, findings: tuple[Finding, ...]) -> None:
+    """What was wrong with a company's files, a line each, with file, line, column and the mend."""
+    for finding in findings:
+        severe = finding.severity is Severity.ERROR
+        (log.error if severe else log.warning)(
+            "a company's file", company=name, finding=finding.line_of_text()
+        )
+    log.info("a company was read" if fresh else "a company stays as it was", company=name)
+
+
+@asynccontextmanager
 async def _console(
     settings: Settings, deps: Deps, store: Store, recordings: RecordingFolder, health: Health
 ) -> AsyncIterator[None]:
     """The console and the API, listening; an administrator's one-time link for whoever may read the data directory."""
+
+    async def put_on_record(
+        at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
+    ) -> None:
+        await store.accounts.record(Access(at, who, what, ticket, recording))
+
     console = ConsoleDeps(
         flows=deps,
         reader=store.read,
         accounts=store.accounts,
+        audit=put_on_record,
         recordings=recordings,
         health=health,
         settings=ConsoleSettings(base_url=settings.console_url),
@@ -232,7 +265,7 @@ async def _prepared(voice: SpokenVoice, deps: Deps) -> AsyncIterator[None]:
 class Health:
     """The state of each component, for `/readyz`."""
 
-    def __init__(self, ari: AriClient, ami: Ami, voice: SpokenVoice, folders: CompanyFolders) -> None:
+    def __init__(self, ari: AriClient, ami: Ami, voice: SpokenVoice, folders: Companies) -> None:
         self._ari, self._ami, self._voice, self._folders = ari, ami, voice, folders
 
     async def __call__(self) -> Mapping[str, Component]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from engine import app as composition
 from engine import logs
 from engine.cli.common import JSON, UNUSABLE, WRONG, complain, emit, settings_of, wait
 from engine.config import Settings
+from engine.console import auth
 from engine.domain.errors import DozvonError
+from engine.store.store import Store
 from engine.up import up as run_installation
 
 SECONDS = 5.0
@@ -28,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(status)
     app.command()(backup)
+    app.command("demo-call")(demo_call)
 
 
 def up(context: typer.Context) -> None:
@@ -76,10 +80,41 @@ async def _ready(settings: Settings) -> tuple[int | None, dict[str, Any]]:
     return None, {}
 
 
+def demo_call(context: typer.Context, as_json: bool = JSON) -> None:
+    """With `make run` up: softphones play a resident and the staff, the walk is printed, the ticket's address at the end."""
+    try:
+        from engine.demo.story import DemoFailed, Story
+    except ImportError as error:
+        complain(f"the demo's softphones are not installed ({error.name}): pip install 'dozvon[demo]'")
+        raise typer.Exit(UNUSABLE) from error
+    settings = settings_of(context)
+    if wait(_ready(settings))[0] != 200:
+        complain(f"no engine is ready at {settings.console_url}; start it in another terminal: make run")
+        raise typer.Exit(WRONG)
+    address = f"http://{settings.console.host}:{settings.console_port}"
+
+    async def tell() -> int:
+        name = f"demo-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+        async with Store.open(settings.database, guest=True) as store:
+            token = await auth.add_token(store.accounts, name, datetime.now(UTC), ("read",))
+            try:
+                return await Story(
+                    settings.base_port, address, token, partial(typer.echo, err=as_json)
+                ).tell()
+            finally:
+                await store.accounts.revoke_token(name, datetime.now(UTC))
+
+    try:
+        ticket = wait(tell())
+    except DemoFailed as error:
+        complain(str(error))
+        raise typer.Exit(WRONG) from error
+    if as_json:
+        typer.echo(json.dumps({"ticket": ticket, "url": f"{address}/tickets/{ticket}"}))
+
+
 def backup(context: typer.Context, to: Path = typer.Argument(help="The copy; must not exist yet.")) -> None:
     """A consistent copy of the database, while the engine works."""
-    from engine.store.store import Store
-
     settings = settings_of(context)
 
     async def copy() -> None:
