@@ -60,7 +60,7 @@ async def bare_sqlite(folder: Path) -> AsyncIterator[Write]:
     async with aiosqlite.connect(folder / "bare.sqlite") as connection:
         await connection.execute("PRAGMA journal_mode = WAL")
         await connection.execute("PRAGMA synchronous = FULL")
-        await connection.execute(_TABLE.format(name="bare") + " WITHOUT ROWID")
+        await connection.execute(_TABLE.format(name="bare"))
 
         async def write(rows: Sequence[Row]) -> None:
             await connection.executemany("INSERT INTO bare VALUES (?, ?, ?, ?, ?)", rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.domain.errors import NotKnown
 from engine.domain.events import Event
-from engine.store.rows import CallRow, RecordingRow, TextRow, values
+from engine.store.rows import CallRow, RecordingRow, TextRow, merely_grew, values
 from engine.store.timelines import Timeline
 
 Row = dict[str, object]
@@ -75,7 +75,7 @@ class Batch:
         for draft in self.grown:
             row, before = draft.timeline.projection.row(), draft.timeline.row_on_disk
             draft.timeline.row_on_disk = row
-            if before is not None and _same_but_longer(values(before), values(row)):
+            if before is not None and merely_grew(before, row):
                 yield (
                     "grown",
                     {"grown": row.number, "length": row.length, "changed_at": row.changed_at},
@@ -91,7 +91,3 @@ TABLES: dict[type[CallRow | TextRow | RecordingRow], str] = {
     TextRow: "texts",
     RecordingRow: "recordings",
 }
-
-
-def _same_but_longer(before: Row, row: Row) -> bool:
-    return before | {"length": row["length"], "changed_at": row["changed_at"]} == row

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
+from typing import get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,22 @@ class RecordingRow:
     attached_at: datetime
 
 
-def values(row: TicketRow | CallRow | TextRow | RecordingRow) -> dict[str, object]:
+Row = TicketRow | CallRow | TextRow | RecordingRow
+
+_names = {kind: tuple(field.name for field in fields(kind)) for kind in get_args(Row)}
+_values = {kind: attrgetter(*names) for kind, names in _names.items()}
+_settled = attrgetter(*(name for name in _names[TicketRow] if name not in ("length", "changed_at")))
+
+
+def values(row: Row) -> dict[str, object]:
     """The row by column, as it is written. PostgreSQL holds no NUL in text; nobody misses one."""
-    found = {name: getattr(row, name) for name in row.__slots__}
+    kind = type(row)
     return {
         name: value.replace("\0", "") if isinstance(value, str) and "\0" in value else value
-        for name, value in found.items()
+        for name, value in zip(_names[kind], _values[kind](row), strict=True)
     }
+
+
+def merely_grew(before: TicketRow, now: TicketRow) -> bool:
+    """Whether the ticket is as before, but for the length of its timeline and its last instant. Asked for every append."""
+    return bool(_settled(before) == _settled(now))

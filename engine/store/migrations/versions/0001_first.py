@@ -61,7 +61,6 @@ def upgrade() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("ticket", "seq", name="pk_events"),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "keys",
