@@ -50,7 +50,7 @@ class Listened:
 
 
 class RecordingFolder:
-    """Keeps recordings under `root`; live legs are looked for in `live` (`root/live`) and in the days' folders. Use `open()`.
+    """Keeps recordings under `root`; live legs are looked for in `live` (by default `root/live` and `root`), then in the days' folders. Use `open()`.
 
     `form` is how they are kept: opus, flac or wav; without an ffmpeg it is wav whatever was wished for. With an `archive` (of the
     same root) each one is sealed as it is kept.
@@ -67,7 +67,7 @@ class RecordingFolder:
     ) -> None:
         self._archive = archive
         self._root = root.absolute()
-        self._live = (live or root / LIVE).absolute()
+        self._live = (live.absolute(),) if live else (self._root / LIVE, self._root)
         self._rendered = self._root / ".rendered"
         self._form = form
         self._ffmpeg: str | None = None
@@ -125,7 +125,7 @@ class RecordingFolder:
 
         def look() -> list[str]:
             writing = writers()
-            folders = [self._live, *self._recent_days()]
+            folders = [*self._live, *self._recent_days()]
             found = ((call, path) for folder in folders for call, path in calls_with_legs(folder))
             return list(dict.fromkeys(call for call, path in found if not writing.hold([path])))
 
@@ -195,9 +195,8 @@ class RecordingFolder:
         return itertools.takewhile(lambda day: keep.day_of(day) >= since, keep.day_folders(self._root))
 
     def _find_legs(self, call: str) -> dict[str, Path]:
-        if legs := leg_paths(self._live, call):
-            return legs
-        return next((legs for day in keep.day_folders(self._root) if (legs := leg_paths(day, call))), {})
+        folders = itertools.chain(self._live, keep.day_folders(self._root))
+        return next((legs for folder in folders if (legs := leg_paths(folder, call))), {})
 
     def _kept_already(self, call: str, legs: dict[str, Path]) -> Facts | None:
         """The facts if the call was finished before; legs that a crash left beside them are removed.

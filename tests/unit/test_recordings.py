@@ -291,3 +291,14 @@ def test_who_writes_is_seen(tmp_path: Path) -> None:
     with path.open("wb"):
         assert writers().hold([path])
     assert not writers().hold([path])
+
+
+@pytest.mark.parametrize("place", ["live", ".", "demo/2026/11/21", "_/2026/11/21"])
+async def test_legs_are_found_wherever_the_dialplan_lays_them(root: Path, place: str) -> None:
+    write_leg(root / place, "c", "in", tone(FAR, 1.0))
+    write_leg(root / place, "c", "out", tone(OURS, 1.0))
+    async with RecordingFolder(root, form="wav").open() as folder:
+        kept = await folder.finish("demo", "c", 1.0)
+        assert kept is not None
+        assert kept.flaw is None
+        assert list((root / place).glob("c-*")) == []
