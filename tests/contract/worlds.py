@@ -15,7 +15,7 @@ import pytest
 
 from engine.asterisk.ari.client import AriClient
 from engine.asterisk.ari.rest import AriAddress
-from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
+from engine.asterisk.server import AsteriskServer, AsteriskSettings, Trunk, demo_trunk
 from engine.asterisk.telephony import AsteriskTelephony
 from engine.demo.script import TakesCalls
 from engine.ports import Sound, Telephony
@@ -103,11 +103,13 @@ class AsteriskWorld:
         settings = self.server.settings
         return AriAddress("127.0.0.1", settings.ari_port, settings.ari_user, settings.ari_password)
 
-    async def engine_starts(self, address: AriAddress | None = None) -> None:
+    async def engine_starts(
+        self, address: AriAddress | None = None, trunks: tuple[str, ...] = ("trunk",)
+    ) -> None:
         self._engine = AsyncExitStack()
         self.ari = await self._engine.enter_async_context(AriClient(address or self.address, heartbeat=1.0))
         self.telephony = await self._engine.enter_async_context(
-            AsteriskTelephony(self.ari, trunks=("trunk",), close_seconds=0.2)
+            AsteriskTelephony(self.ari, trunks=trunks, close_seconds=0.2)
         )
 
     async def engine_stops(self) -> None:
@@ -148,7 +150,7 @@ def tone(path: Path, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def asterisk_world(folder: Path, **changes: object) -> AsyncIterator[AsteriskWorld]:
+async def asterisk_world(folder: Path, *more_trunks: Trunk) -> AsyncIterator[AsteriskWorld]:
     """A private Asterisk with a telephone network beyond its trunk, and an engine's telephony on it."""
     if not (PREFIX / "bin" / "asterisk").exists():
         pytest.skip("no Asterisk in .cache/asterisk: run `make setup`")
@@ -163,9 +165,8 @@ async def asterisk_world(folder: Path, **changes: object) -> AsyncIterator[Aster
         ami_password="ami-secret",
         live_dir=folder / "live",
         sounds_dir=folder / "sounds",
-        trunks=(demo_trunk(base),),
+        trunks=(demo_trunk(base), *more_trunks),
         rtp_ports=600,
-        **changes,  # type: ignore[arg-type]
     )
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(AsteriskServer(settings, dies_with_parent=True))
