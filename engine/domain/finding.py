@@ -71,11 +71,7 @@ class Finding:
     def line_of_text(self, language: str = "ru") -> str:
         """`file:line:column: what is wrong; what to do`."""
         what, mend = self.say(language)
-        note = (
-            ""
-            if self.severity is Severity.ERROR
-            else ("предупреждение: " if language == "ru" else "warning: ")
-        )
+        note = NOTES[self.severity][language == "en"]
         return f"{self.file}:{self.line}:{self.column}: {note}{what}; {mend}"
 
     def __str__(self) -> str:

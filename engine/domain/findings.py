@@ -74,7 +74,7 @@ class _Look:
                 "caller_id.foreign", ("company", "caller_id"), {"number": company.caller_id}, Severity.WARNING
             )
         if DIRECTOR not in company.roles and not self.doubts("roles"):
-            yield Finding("role.director", ("company", "roles"))
+            yield Finding("role.director", ("company", "roles"), about_key=True)
         for role, name in company.roles.items():
             yield from self.contacts([name], ("company", "roles", role), each=False)
         for team, members in company.teams.items():
@@ -130,6 +130,7 @@ class _Look:
 
     def rosters(self) -> Iterator[Finding]:
         rung = {target.name for target in self.targets() if target.kind is TargetKind.ON_CALL}
+        unsure = self.doubts("policies") or not rung <= self.company.rosters.keys()
         for name, roster in self.company.rosters.items():
             at: Path = ("rosters", name)
             yield from self.named_in(roster, at)
@@ -140,7 +141,7 @@ class _Look:
             elif name in self.year and self.year[name].gaps:
                 words = {"name": name, "gaps": gap_words(self.year[name], roster)}
                 yield Finding("roster.gap", at, words, Severity.RISK, about_key=True)
-            if name not in rung and not self.doubts("policies"):
+            if name not in rung and not unsure:
                 yield Finding("roster.unused", at, {"name": name}, Severity.WARNING, about_key=True)
 
     def named_in(self, roster: Roster, at: Path) -> Iterator[Finding]:
@@ -226,45 +227,22 @@ class _Look:
 
     def reach(self, policy: Policy, step: Step, here: Path) -> Iterator[Finding]:
         """Whether the step can ring anybody, and has the time to ring everybody."""
-        company = self.company
-        people = [company.contacts[one] for one in possible(company, step.ring) if one in company.contacts]
-        if self.doubts("contacts") or self.doubts("rosters"):
+        people = [self.company.contacts.get(one) for one in possible(self.company, step.ring)]
+        if self.doubts("contacts") or None in people:
             return
-        if (
-            policy.urgency is not Urgency.EMERGENCY
-            and people
-            and not any(person.numbers for person in people)
-        ):
+        spared = bool(people) and all(one.reserve and not one.numbers for one in people if one)
+        if spared and policy.urgency is not Urgency.EMERGENCY:
+            yield Finding("step.unreachable", here, {"name": step.name}, Severity.RISK)
+        count = sum(self.most(target) for target in step.ring)
+        needs = step.ring_for * (count - 1) + (SMS_HEAD_START if step.sms is Sms.BEFORE else timedelta(0))
+        if step.how is How.ONE_BY_ONE and step.ring_for <= step.give_up_after <= needs:
             words = {
                 "name": step.name,
-                "why": "у них только резервные номера",
-                "why_en": "they have reserve numbers only",
+                "count": str(count),
+                "needs": span(needs),
+                "give_up": span(step.give_up_after),
             }
-            yield Finding("step.unreachable", here, words, Severity.RISK)
-        elif people and not any(
-            company.may_dial(n) for person in people for n in (*person.numbers, *person.reserve)
-        ):
-            words = {
-                "name": step.name,
-                "why": "нет разрешённых номеров",
-                "why_en": "no number may be dialled",
-            }
-            yield Finding("step.unreachable", here, words)
-        elif not people and all(target.kind is not TargetKind.WEBHOOK for target in step.ring):
-            words = {"name": step.name, "why": "цели пусты", "why_en": "its targets are empty"}
-            yield Finding("step.unreachable", here, words)
-        elif step.how is How.ONE_BY_ONE:
-            count = sum(self.most(target) for target in step.ring)
-            head_start = SMS_HEAD_START if step.sms is Sms.BEFORE else timedelta(0)
-            needs = head_start + step.ring_for * (count - 1)
-            if needs >= step.give_up_after:
-                words = {
-                    "name": step.name,
-                    "count": str(count),
-                    "needs": span(needs),
-                    "give_up": span(step.give_up_after),
-                }
-                yield Finding("step.out_of_time", (*here, "give_up_after"), words, Severity.RISK)
+            yield Finding("step.out_of_time", (*here, "give_up_after"), words, Severity.RISK)
 
     def most(self, target: Target) -> int:
         """How many people a target may name at once."""

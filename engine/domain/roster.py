@@ -145,11 +145,13 @@ class Roster:
 
     def people(self) -> frozenset[str]:
         """Everybody whom the roster may ever name."""
-        named = [self.always, *(crew for shift in self.shifts for crew in shift.crews)]
-        named += [one.contacts for one in self.assignments] + [one.contacts for one in self.overrides]
-        named += [(swap.one, swap.other) for swap in self.swaps]
-        named += [(off.instead,) for off in self.days_off if off.instead]
-        return frozenset(contact for contacts in named for contact in contacts)
+        crews = (crew for shift in self.shifts for crew in shift.crews)
+        dated = (one.contacts for one in (*self.assignments, *self.overrides))
+        named = {contact for contacts in (self.always, *crews, *dated) for contact in contacts}
+        for swap in self.swaps:
+            named |= {swap.one, swap.other} if named & {swap.one, swap.other} else set()
+        stand_ins = {off.instead for off in self.days_off if off.instead and off.contact in named}
+        return frozenset(named | stand_ins)
 
     def slices(self, start: datetime, end: datetime) -> Iterator[Slice]:
         """The time from `start` to `end` (aware), cut where the people on duty change: no two neighbours are the same."""

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+
+from pydantic_core import PydanticCustomError
 
 from engine.domain.company import Company
 from engine.domain.finding import Finding, Severity
@@ -25,22 +26,20 @@ from engine.domain.policy import Policy
 from engine.domain.roster import Roster
 from engine.files.ical import read_ical
 from engine.files.policies import read_policy
+from engine.files.reading import Shaped, read_shape, salvage
 from engine.files.residents import read_residents
 from engine.files.rosters import RosterReader, calendar_of
-from engine.files.scalars import closest, shown
+from engine.files.scalars import closest, identifier, shown
 from engine.files.shapes import (
     CompanyShape,
     ContactShape,
     HouseShape,
     OwnDaysOffShape,
     RosterShape,
-    Shape,
-    read_shape,
 )
 from engine.files.source import Keys, Tree, read_yaml
 
 FILES = ("company.yaml", "houses.yaml", "contacts.yaml", "rosters.yaml", "residents.csv")
-Shaped = TypeVar("Shaped", bound=Shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +226,24 @@ class _Loader:
         found = {}
         for name in tree.value:
             self.places[(kind, name)] = (tree, (name,))
-            item, findings, _ = read_shape(shape, tree, (name,))
+            self.named_well(name, tree)
+            item, findings, paths = read_shape(shape, tree, (name,))
             self.findings += findings
             if item is None:
                 self.doubtful.add((kind, name))
-            else:
+                item = salvage(shape, tree, (name,), paths)
+            if item is not None:
                 found[name] = item
         return found
+
+    def named_well(self, name: str, tree: Tree) -> None:
+        """Complain of a name that others could not write."""
+        try:
+            identifier(name)
+        except PydanticCustomError as error:
+            place = tree.find((name,), key=True)
+            words = {"value": shown(name)}
+            self.findings.append(Finding(error.type, words=words).at(tree.file, place.line, place.column))
 
     def residents(self) -> dict[str, Resident]:
         path = self.folder / "residents.csv"
@@ -303,6 +313,7 @@ class _Loader:
                 self.findings.append(
                     self.placed(Finding("policy.unknown", ("company", "policies", number), words))
                 )
+                self.doubtful.add(("policies",))
         return tuple(found.values())
 
     def policy(self, path: Path, file: str, found: dict[str, Policy]) -> None:

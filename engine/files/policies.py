@@ -8,17 +8,19 @@ from typing import Any
 
 from engine.domain.finding import Finding
 from engine.domain.policy import AfterAccepting, Exhaustion, Policy, Step, Target, TargetKind
-from engine.files.shapes import AlarmShape, PolicyShape, TargetShape, read_shape
+from engine.files.reading import read_shape, salvage
+from engine.files.shapes import AlarmShape, PolicyShape, TargetShape
 from engine.files.source import Tree, read_yaml
 
 
 def read_policy(path: Path, file: str) -> tuple[Policy | None, Tree | None, list[Finding]]:
-    """Read one policy file. `file` is the name that findings print."""
+    """Read one policy file. `file` is the name that findings print. A policy that comes with errors serves to look for more of them."""
     tree, findings = read_yaml(path, file)
     if tree is None:
         return None, None, findings
-    shape, wrong, _ = read_shape(PolicyShape, tree)
+    shape, wrong, paths = read_shape(PolicyShape, tree)
     findings += wrong
+    shape = shape or salvage(PolicyShape, tree, (), paths)
     if shape is None:
         return None, tree, findings
     if shape.name != path.stem:

@@ -123,6 +123,8 @@ def clocks(value: object) -> tuple[time, time]:
     start, dash, end = text(value, "value.clocks").replace("–", "-").partition("-")
     if not dash or not _CLOCK.fullmatch(start.strip()) or not _CLOCK.fullmatch(end.strip()):
         raise wrong("value.clocks", value=shown(value))
+    if clock(start) == clock(end):
+        raise wrong("value.clocks_empty", value=shown(value))
     return clock(start), clock(end)
 
 

@@ -1,25 +1,21 @@
 """The shapes of the files: which keys there are, what each may hold. What they mean together, the pure floor checks.
 
-One class is one mapping of a file; the comment of a field is what an editor shows. `read_shape` applies a shape to a part of a
-tree and returns every mistake at its place.
+One class is one mapping of a file; the description of a field is what an editor shows. `reading` applies them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
 
-from engine.domain.finding import Finding
 from engine.domain.model import Urgency
 from engine.domain.policy import How, Sms
 from engine.files.scalars import (
@@ -37,11 +33,9 @@ from engine.files.scalars import (
     Words,
     Zone,
     as_list,
-    closest,
     shown,
     wrong,
 )
-from engine.files.source import Keys, Tree
 
 
 class Shape(BaseModel):
@@ -58,7 +52,6 @@ class Shape(BaseModel):
         return data
 
 
-Shaped = TypeVar("Shaped", bound=Shape)
 Ids = Annotated[tuple[Id, ...], BeforeValidator(as_list), Field(min_length=1)]
 Crew = Annotated[tuple[Id, ...], BeforeValidator(as_list)]
 
@@ -283,75 +276,3 @@ class RosterShape(Shape):
     overrides: tuple[OverrideShape, ...] = ()
     swaps: tuple[SwapShape, ...] = ()
     days_off: tuple[DaysOffShape, ...] = ()
-
-
-_CODES = {
-    "missing": "key.missing",
-    "extra_forbidden": "key.unknown",
-    "model_type": "value.mapping",
-    "dict_type": "value.mapping",
-    "list_type": "value.list",
-    "tuple_type": "value.list",
-    "string_type": "value.text",
-    "int_parsing": "value.number",
-    "int_type": "value.number",
-    "int_from_float": "value.number",
-    "too_short": "value.too_few",
-    "too_long": "value.too_many",
-    "greater_than_equal": "value.range",
-    "less_than_equal": "value.range",
-    "enum": "value.choice",
-    "literal_error": "value.choice",
-}
-
-
-def read_shape(
-    shape: type[Shaped], tree: Tree, prefix: Keys = ()
-) -> tuple[Shaped | None, list[Finding], list[Keys]]:
-    """Read the part of `tree` at `prefix`. Returns the shape (None if it does not fit), the findings, and the paths they are about."""
-    data = tree.get(prefix)
-    known: dict[int, list[str]] = {}
-    try:
-        return shape.model_validate(data, context=known), [], []
-    except ValidationError as error:
-        findings: list[Finding] = []
-        paths: list[Keys] = []
-        for mistake in error.errors(include_url=False):
-            path = (*prefix, *(step for step in mistake["loc"] if step != "[key]"))
-            paths.append(path)
-            findings.append(_finding(mistake, path, tree, known))
-        return None, findings, paths
-
-
-def _finding(mistake: Any, path: Keys, tree: Tree, known: Mapping[int, list[str]]) -> Finding:
-    kind, words = str(mistake["type"]), dict(mistake.get("ctx") or {})
-    code = _CODES.get(kind, kind)
-    value = mistake["input"]
-    about_key = False
-    if code == "key.missing":
-        words = {"key": path[-1]}
-        place = tree.find(path[:-1])
-        return Finding(code, path, words, file=tree.file, line=place.line, column=place.column)
-    if code == "key.unknown":
-        names = known.get(id(tree.get(path[:-1])), [])
-        guess = closest(str(path[-1]), names)
-        code, about_key = "key.unknown_near" if guess else code, True
-        words = {"key": path[-1], "guess": guess, "known": ", ".join(names)}
-    elif value is None and code != "target.one":
-        code, words = "value.empty", {}
-    elif code == "value.choice":
-        words = {
-            "value": shown(value),
-            "known": str(words.get("expected", "")).replace("'", "").replace(" or ", ", "),
-        }
-    elif code == "value.range":
-        words = {"value": shown(value), "limit": words.get("ge", words.get("le"))}
-    elif code == "value.too_few":
-        code = "value.empty_list" if words.get("min_length") == 1 else code
-    elif not words or kind in _CODES:
-        words = {**words, "value": shown(value)}
-    about_key = about_key or (code == "value.id" and tree.get(path) != value)
-    place = tree.find(path, key=about_key)
-    return Finding(
-        code, path, words, about_key=about_key, file=tree.file, line=place.line, column=place.column
-    )

@@ -23,6 +23,8 @@ Keys: TypeAlias = tuple[Step, ...]
 MAX_BYTES = 4_000_000
 MAX_NODES = 200_000
 """More than this is an alias bomb, not a company."""
+TAGS = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge")
+"""What YAML itself makes of unmarked text; any other tag was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ class Tree:
         if key and at in self.keys:
             return self.keys[at]
         return self.values.get(at, Place())
+
+    def nearest(self, path: Keys) -> Plain:
+        """The value at `path`, as tolerantly as `find`."""
+        at: Keys = ()
+        for step in path:
+            at = (*at, step) if (*at, step) in self.values else at
+        return self.get(at)
 
     def get(self, path: Keys) -> Plain:
         """The value at `path`, None if there is none."""
@@ -170,14 +179,15 @@ class _Reader:
         if self.seen > MAX_NODES or len(above) > 50 or any(node is one for one in above):
             raise _TooMuch(place)
         self.tree.values[path] = place
+        tag = str(node.tag)
+        if tag.rpartition(":")[2] not in TAGS:
+            self.complain("yaml.tag", place, tag=tag.removeprefix("tag:yaml.org,2002:"))
         if isinstance(node, MappingNode):
             return self.mapping(node, path, (*above, node))
         if isinstance(node, SequenceNode):
             return [self.plain(item, (*path, index), (*above, node)) for index, item in enumerate(node.value)]
-        if str(node.tag).endswith(":null"):
+        if tag.endswith(":null"):
             return None
-        if not str(node.tag).startswith("tag:yaml.org,2002:") or "python" in str(node.tag):
-            self.complain("yaml.tag", place, tag=str(node.tag))
         return str(node.value)
 
     def mapping(self, node: MappingNode, path: Keys, above: tuple[Node, ...]) -> dict[str, Plain]:
