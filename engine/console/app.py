@@ -8,10 +8,9 @@ from aiohttp import web
 
 from engine.console import guard
 from engine.console.api import actions, calls, events, health, on_call, openapi, texts, tickets
-from engine.console.auth import Gate
 from engine.console.deps import ConsoleDeps
 from engine.console.live import CLOSING
-from engine.console.pages import GATE, STATIC, pages
+from engine.console.pages import pages
 
 MAX_BODY = 256 * 1024
 
@@ -21,12 +20,10 @@ def make_app(deps: ConsoleDeps) -> web.Application:
     app = web.Application(middlewares=[guard.headers, guard.problems], client_max_size=MAX_BODY)
     app[guard.DEPS] = deps
     app[CLOSING] = asyncio.Event()
-    app[GATE] = Gate()
     app.on_response_prepare.append(guard.harden)
     app.on_shutdown.append(_close_streams)
     for module in (health, openapi, tickets, events, actions, calls, texts, on_call):
         app.add_routes(module.ROUTES)
-    app.router.add_static("/static/", STATIC)
     pages(app)
     return app
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -62,11 +63,8 @@ async def stream(request: web.Request, events: AsyncGenerator[Sent, None]) -> we
     except ConnectionResetError:
         pass  # the browser has gone
     finally:
-        for task in (over, upcoming):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await _abandon(over)
+        await _abandon(upcoming)
         await events.aclose()
     return response
 
@@ -82,6 +80,45 @@ async def timeline(store: Store, ticket: int, since: int) -> AsyncGenerator[tupl
             since += 1
             yield since, event
         await store.changed(ticket, since, None)
+
+
+@asynccontextmanager
+async def bursts(feed: AsyncIterator[Any]) -> AsyncIterator[Callable[[float, float], Awaitable[None]]]:
+    """Yields `burst(most, settle)`: wait until news came, and then until `settle` seconds after it, but `most` seconds in all.
+
+    What is not news yet is waited for on: cancelling the wait for it would end the feed. Raises what the feed raises.
+    """
+    upcoming: asyncio.Task[Any] | None = None
+
+    async def burst(most: float, settle: float) -> None:
+        nonlocal upcoming
+        loop = asyncio.get_running_loop()
+        until = loop.time() + most
+        while (left := until - loop.time()) > 0:
+            upcoming = upcoming or asyncio.create_task(_one(feed), name="console.feed.next")
+            await asyncio.wait({upcoming}, timeout=left)
+            if not upcoming.done():
+                return
+            _, upcoming = upcoming.result(), None
+            until = min(until, loop.time() + settle)
+            settle = until - loop.time()
+
+    try:
+        yield burst
+    finally:
+        await _abandon(upcoming)
+
+
+async def _abandon(task: asyncio.Task[Any] | None) -> None:
+    """End a task whose result nobody wants any more, whatever it is."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait({task})
+        _ = task.cancelled() or task.exception()
+
+
+async def _one(feed: AsyncIterator[Any]) -> Any:
+    return await anext(feed)
 
 
 def last_seen(request: web.Request) -> int:
