@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,7 @@ from engine.domain.errors import DozvonError, TelephonyAway
 from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
 from engine.files.watch import Companies, company_folders, import_company
-from engine.flows.deps import Deps
+from engine.flows.deps import FAILPOINTS, Deps
 from engine.recordings import RecordingFolder
 from engine.secrets import load_or_create_secrets
 from engine.service import Service
@@ -126,6 +127,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             texts=LoggedTexts(),
             clock=clock,
             companies=folders,
+            reached=_killer(settings.failpoint),
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
         )
@@ -136,6 +138,18 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         await stack.enter_async_context(_jobs(service, deps, fallback))
         await stack.enter_async_context(_prepared(voice, deps))
         yield Engine(service, deps, store, ari)
+
+
+def _killer(failpoint: str | None) -> Callable[[str], None]:
+    """Kills this process at the named point, as the power going off would."""
+    if failpoint is not None and failpoint not in FAILPOINTS:
+        raise CannotStart(f"no failpoint is called {failpoint}; there are {', '.join(FAILPOINTS)}")
+
+    def reached(point: str) -> None:
+        if point == failpoint:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
 
 
 @asynccontextmanager

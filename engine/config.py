@@ -100,6 +100,8 @@ class Settings(Shape):
     recordings_dir: Path | None = None
     companies_dir: Path | None = None
     database_url: str | None = Field(None, repr=False)
+    failpoint: str | None = None
+    """For crash tests alone: the engine kills itself (SIGKILL) on reaching this point (`engine.flows.deps.FAILPOINTS`)."""
     asterisk: AsteriskPart = AsteriskPart()
     voice: VoicePart = VoicePart()
     console: ConsolePart = ConsolePart()

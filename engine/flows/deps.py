@@ -13,6 +13,26 @@ from engine.ports import Clock, Companies, Recordings, Store, Telephony, Texts, 
 ACCEPT_KEYS = "56789"
 """The keys of which one is drawn for each robocall: none that the menu uses, and not 1, which machines and pockets press."""
 
+FAILPOINTS = (
+    "hotline.ticket_opened",
+    "hotline.answered",
+    "hotline.announced",
+    "hotline.classified",
+    "hotline.number_told",
+    "hotline.ended",
+    "walker.decided",
+    "walker.committed",
+    "walker.acted",
+    "dialout.answered",
+    "dialout.key_drawn",
+    "dialout.key_pressed",
+    "dialout.accepted",
+    "dialout.ended",
+    "filing.kept",
+    "texting.sent",
+)
+"""Where a flow can be killed: between any two of its effects."""
+
 
 def draw_accept_key() -> str:
     """A key that no voicemail, IVR or pocket can foresee."""
@@ -30,6 +50,8 @@ class Deps:
     texts: Texts
     clock: Clock
     companies: Companies
+    reached: Callable[[str], None] = lambda _: None
+    """Told of each named point that a flow reaches; the crash tests kill the engine at one of them (`FAILPOINTS`)."""
     draw_key: Callable[[], str] = draw_accept_key
     robocall_seconds: float = 120.0
     """The longest that one robocall may talk."""

@@ -88,6 +88,7 @@ class Attempt:
         """The talk itself, with its place on the timeline. A hang-up in it is an outcome, not an error."""
         loop = asyncio.get_running_loop()
         up_since = loop.time()
+        d.reached("dialout.answered")
         key = await self._key_of_this_call(leg, d)
         outcome, cause = Outcome.MACHINE, 16
         try:
@@ -99,6 +100,7 @@ class Attempt:
         seconds = round(loop.time() - up_since, 3)
         ended = CallEnded(at=d.clock.now(), call=leg.id, cause=cause, by=by, seconds=seconds)
         await d.store.append(self.ticket, [ended])
+        d.reached("dialout.ended")
         return await self._unless_told(d, outcome, cause)
 
     async def _key_of_this_call(self, leg: Leg, d: Deps) -> str:
@@ -112,6 +114,7 @@ class Attempt:
         )
         answered = RobocallAnswered(at=now, attempt=leg.id, accept_key=key)
         await d.store.append(self.ticket, [started, CallAnswered(at=now, call=leg.id), answered])
+        d.reached("dialout.key_drawn")
         return key
 
     async def _converse(self, talk: Conversation, key: str, again: bool, d: Deps) -> Outcome:
@@ -159,6 +162,7 @@ class Attempt:
         except TicketIsClosed:
             await talk.say(wording.TICKET_CLOSED)
             return Outcome.CANCELLED
+        d.reached("dialout.accepted")
         if winner.attempt == self.ring.attempt:
             await talk.say(wording.ACCEPTED)
             return Outcome.ACCEPTED
@@ -199,6 +203,7 @@ class Attempt:
         if key is not None:
             pressed = KeyPressed(at=d.clock.now(), call=self.ring.attempt, key=key, question=question)
             await d.store.append(self.ticket, [pressed])
+            d.reached("dialout.key_pressed")
 
     async def _unless_told(self, d: Deps, outcome: Outcome, cause: int) -> DialEnded | None:
         """The end of the attempt, in the light of what the timeline already says of it."""

@@ -24,6 +24,7 @@ async def file_call(ticket: int, ended: CallEnded, d: Deps) -> None:
     if any(isinstance(event, RecordingAttached) and event.call == ended.call for event in history):
         return
     kept = await d.recordings.finish(Ticket.of(history).company, ended.call, ended.seconds)
+    d.reached("filing.kept")
     if kept is None and ended.seconds <= 0:
         return  # it was never up, so there was nothing to record
     recording = RecordingAttached(

@@ -80,6 +80,7 @@ class Call:
         )
         started = CallStarted(at=now, call=leg.id, kind=CallKind.RESIDENT, number=leg.number, did=line.did)
         ticket = await d.store.open_ticket([opened, started], key=leg.id)
+        d.reached("hotline.ticket_opened")
         return cls(leg, company, ticket, line.language, d)
 
     async def talk(self) -> None:
@@ -97,6 +98,7 @@ class Call:
         if not self.leg.adopted:
             await self.leg.answer()
             await self._note(CallAnswered(at=self.d.clock.now(), call=self.leg.id))
+            self.d.reached("hotline.answered")
             return
         since = next((e.at for e in await self._history() if isinstance(e, CallAnswered)), None)
         if since is not None:
@@ -108,6 +110,7 @@ class Call:
         if not await self._done(RecordingAnnounced):
             await self.conversation.say(wording.greeting(self.company), wording.RECORDED)
             await self._note(RecordingAnnounced(at=self.d.clock.now(), call=self.leg.id))
+            self.d.reached("hotline.announced")
 
     async def _emergency_or_not(self) -> Urgency:
         """The class by one key. An emergency's walk begins with it, while the caller still speaks."""
@@ -125,6 +128,7 @@ class Call:
         pressed = [KeyPressed(at=now, call=self.leg.id, key=key, question="emergency")] if key else []
         classified = Classified(at=now, urgency=urgency, by=self.leg.id)
         await self._note(*pressed, classified, *verbs.escalation_of(self.company, urgency, None, now))
+        self.d.reached("hotline.classified")
         return urgency
 
     def _class_without(self, key: str | None) -> Urgency:
@@ -137,6 +141,7 @@ class Call:
         taken = wording.EMERGENCY_ACCEPTED if urgency is Urgency.EMERGENCY else wording.REQUEST_ACCEPTED
         await self.conversation.say(taken, wording.your_number(self.ticket))
         await self._note(NumberTold(at=self.d.clock.now(), call=self.leg.id))
+        self.d.reached("hotline.number_told")
 
     async def _take_message(self) -> None:
         """The caller speaks; the recording runs anyway, so there is nothing to start or to lose."""
@@ -150,6 +155,7 @@ class Call:
         await self._note(
             CallEnded(at=self.d.clock.now(), call=self.leg.id, cause=cause, by=by, seconds=round(up, 3))
         )
+        self.d.reached("hotline.ended")
 
     async def _done(self, stage: type[Event]) -> bool:
         return any(isinstance(event, stage) for event in await self._history())

@@ -26,6 +26,7 @@ async def deliver(ticket: int, text: str, d: Deps) -> None:
         return
     message = Message(text, queued.number, queued.body, Ticket.of(history).company)
     settled = await _hand_over(message, d)
+    d.reached("texting.sent")
     await d.store.append(ticket, [settled])
 
 

@@ -131,11 +131,17 @@ class Walker:
             log.error("the decision never came to an end", ticket=self.ticket)
             action = Wait(None)
 
+        if batch:
+            self.d.reached("walker.decided")
         if batch and not await self.d.store.append(self.ticket, batch, expect=len(history)):
             return len(history), Wait(self.d.clock.now())  # somebody wrote meanwhile: read again
         del self.facts[: len(facts)]
+        if batch:
+            self.d.reached("walker.committed")
         for effect in effects:
             effect()
+        if effects:
+            self.d.reached("walker.acted")
         return state.length, action
 
     def _events_of(
