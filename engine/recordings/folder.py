@@ -50,8 +50,9 @@ class Listened:
 
 
 class RecordingFolder:
-    """Keeps recordings under `root`; live legs are looked for in `live` (by default `root/live` and `root`), then in the days' folders. Use `open()`.
+    """Keeps recordings under `root`. Use `open()`.
 
+    Live legs are looked for in `live` (by default `root` and `root/live`), then in the days' folders, where the dialplan lays them.
     `form` is how they are kept: opus, flac or wav; without an ffmpeg it is wav whatever was wished for. With an `archive` (of the
     same root) each one is sealed as it is kept.
     """
@@ -204,7 +205,7 @@ class RecordingFolder:
         Legs that are not those which were joined (recorded again under the same id) are never lost: they get an id of their own,
         `CALL@2`, and with it become an orphan.
         """
-        found = keep.find_facts(self._root, call)
+        found = keep.find_facts(self._root, call, self._recent_days() if legs else None)
         if found is None:
             return None
         facts = found[1]
@@ -247,7 +248,7 @@ class RecordingFolder:
         looked = await asyncio.to_thread(_look, legs.values())
         longest = max(looked, key=lambda leg: leg.seconds)
         started = await asyncio.to_thread(keep.began, longest.path, longest.seconds)
-        folder = keep.day_folder(self._root, company, started.date())
+        folder = keep.folder_for(self._root, company, started.date(), longest.path)
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         joined, peaks = folder / f".{call}.part", folder / f".{call}.peaks.part"
         errand: dict[str, Any] = {

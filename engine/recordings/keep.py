@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -79,6 +79,14 @@ def day_folder(root: Path, company: str, day: date) -> Path:
     return company_folder(root, company) / f"{day:%Y/%m/%d}"
 
 
+def folder_for(root: Path, company: str, began: date, leg: Path) -> Path:
+    """Where a recording belongs. A leg that lies in a day's folder knows the day, and the company if we do not."""
+    if leg.parent.parent.parent.parent.parent == root and (day := day_of(leg.parent)) != date.min:
+        began = day
+        company = company if _COMPANY.fullmatch(company) else leg.parent.relative_to(root).parts[0]
+    return day_folder(root, company, began)
+
+
 def day_folders(root: Path, company: str = "*") -> Iterator[Path]:
     """Every day's folder that there is, the latest first."""
     digits = "[0-9][0-9]"
@@ -94,7 +102,7 @@ def day_of(folder: Path) -> date:
         return date.min
 
 
-def find_facts(root: Path, recording: str, days: Iterator[Path] | None = None) -> tuple[Path, Facts] | None:
+def find_facts(root: Path, recording: str, days: Iterable[Path] | None = None) -> tuple[Path, Facts] | None:
     """The folder and the facts of a kept recording; `days` to look into, else all."""
     for folder in day_folders(root) if days is None else days:
         if facts := read_facts(folder / f"{recording}.json"):

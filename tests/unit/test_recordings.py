@@ -302,3 +302,12 @@ async def test_legs_are_found_wherever_the_dialplan_lays_them(root: Path, place:
         assert kept is not None
         assert kept.flaw is None
         assert list((root / place).glob("c-*")) == []
+        day = "demo/2026/11/21" if "2026" in place else "demo/*/*/*"
+        assert len(list(root.glob(f"{day}/c.json"))) == 1
+
+
+async def test_a_leg_knows_its_company_when_we_do_not(root: Path) -> None:
+    write_leg(root / "demo/2026/11/21", "c", "in", tone(FAR, 1.0))
+    async with RecordingFolder(root, form="wav").open() as folder:
+        await folder.finish("", "c", 1.0)
+        assert (await folder.find("c")).company == "demo"
