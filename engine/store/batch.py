@@ -71,16 +71,11 @@ class Batch:
         return [draft for draft in self.drafts.values() if draft.added]
 
     def projections(self) -> Iterator[tuple[str, Row]]:
-        """The projections' changes as (table, row). The row of a ticket that merely grew is `grown`: its number, length and instant."""
+        """The projections' changes as (table, row)."""
         for draft in self.grown:
             row, before = draft.timeline.projection.row(), draft.timeline.row_on_disk
             draft.timeline.row_on_disk = row
-            if before is not None and merely_grew(before, row):
-                yield (
-                    "grown",
-                    {"grown": row.number, "length": row.length, "changed_at": row.changed_at},
-                )
-            else:
+            if before is None or not merely_grew(before, row):
                 yield "tickets", values(row)
             for changed in draft.timeline.projection.take_changed():
                 yield TABLES[type(changed)], values(changed)

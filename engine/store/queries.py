@@ -24,20 +24,22 @@ _MANY = 500
 
 INSERT_EVENTS = sa.insert(events)
 INSERT_KEYS = sa.insert(keys)
-GROW_TICKETS = (
-    sa.update(tickets)
-    .where(tickets.c.number == sa.bindparam("grown"))
-    .values(length=sa.bindparam("length"), changed_at=sa.bindparam("changed_at"))
-)
 _LAST_NUMBER = sa.select(counters.c.value).where(counters.c.name == "ticket").with_for_update()
 _SET_LAST_NUMBER = sa.update(counters).where(counters.c.name == "ticket").values(value=sa.bindparam("last"))
 _KNOWN_KEYS = sa.select(keys.c.key, keys.c.ticket).where(keys.c.key.in_(sa.bindparam("keys", expanding=True)))
-_LENGTHS = (
-    sa.select(tickets.c.number, tickets.c.length)
-    .where(tickets.c.number.in_(sa.bindparam("tickets", expanding=True)))
-    .order_by(tickets.c.number)
+_LENGTH = sa.select(sa.func.max(events.c.seq)).where(events.c.ticket == tickets.c.number).scalar_subquery()
+_CHANGED_AT = (
+    sa.select(events.c.at)
+    .where(events.c.ticket == tickets.c.number)
+    .order_by(events.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
 )
-_LOCK_LENGTHS = _LENGTHS.with_for_update()
+TICKETS = sa.select(tickets, _LENGTH.label("length"), _CHANGED_AT.label("changed_at"))
+"""The rows of `TicketRow`."""
+_SOME_TICKETS = tickets.c.number.in_(sa.bindparam("tickets", expanding=True))
+_LENGTHS = sa.select(tickets.c.number, _LENGTH).where(_SOME_TICKETS)
+_LOCK = sa.select(tickets.c.number).where(_SOME_TICKETS).order_by(tickets.c.number).with_for_update()
 _TIMELINES = (
     sa.select(events.c.ticket, events.c.type, events.c.at, events.c.data)
     .where(events.c.ticket.in_(sa.bindparam("tickets", expanding=True)))
@@ -90,7 +92,10 @@ async def lengths(
     """
     found: dict[int, int] = {}
     for some in _pieces(sorted(wanted)):
-        rows = await connection.execute(_LOCK_LENGTHS if lock else _LENGTHS, {"tickets": some})
+        if lock:
+            await connection.execute(_LOCK, {"tickets": some})
+        # Measured by a statement of its own: one that had to wait for the lock sees the events as they were before the wait.
+        rows = await connection.execute(_LENGTHS, {"tickets": some})
         found.update((number, length) for number, length in rows)
     return found
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engine.domain.errors import StoreFailed
+from engine.store.queries import TICKETS
 from engine.store.rows import CallRow, RecordingRow, TextRow, TicketRow
 from engine.store.tables import calls, recordings, texts, tickets
 
@@ -44,7 +45,7 @@ class Reader:
 
     async def ticket(self, number: int) -> TicketRow | None:
         """One ticket."""
-        found = await self._typed(TicketRow, sa.select(tickets).where(tickets.c.number == number))
+        found = await self._typed(TicketRow, TICKETS.where(tickets.c.number == number))
         return found[0] if found else None
 
     async def tickets(
@@ -66,7 +67,7 @@ class Reader:
         `after` is the number of the last one on the page before.
         """
         query = _where(
-            sa.select(tickets),
+            TICKETS,
             company=(tickets.c.company, company),
             status=(tickets.c.status, status),
             urgency=(tickets.c.urgency, urgency),

@@ -158,7 +158,7 @@ class Store:
         if timeline is not None:
             return len(timeline.events)
         rows = await self.read.rows(_LENGTH, {"ticket": ticket})
-        if not rows:
+        if rows[0].length is None:
             raise NotKnown(f"there is no ticket {ticket}")
         return int(rows[0].length)
 
@@ -187,7 +187,9 @@ _HISTORY = (
     .where(events.c.ticket == sa.bindparam("ticket"), events.c.seq > sa.bindparam("since"))
     .order_by(events.c.seq)
 )
-_LENGTH = sa.select(tickets.c.length).where(tickets.c.number == sa.bindparam("ticket"))
+_LENGTH = sa.select(sa.func.max(events.c.seq).label("length")).where(
+    events.c.ticket == sa.bindparam("ticket")
+)
 _TICKET_OF_CALL = sa.select(calls.c.ticket).where(calls.c.id == sa.bindparam("call"))
 _ESCALATING = sa.select(tickets.c.number).where(~tickets.c.walk_over).order_by(tickets.c.number)
 _CALLS_WITHOUT_END = (

@@ -83,8 +83,6 @@ tickets = sa.Table(
     _instant("accepted_at"),
     _instant("opened_at", always=True),
     _instant("closed_at"),
-    _instant("changed_at", always=True),
-    sa.Column("length", sa.Integer, nullable=False),
     sa.Column("walk_over", sa.Boolean, nullable=False),
     sa.Index(None, "company", "number"),
     sa.Index(None, "status"),

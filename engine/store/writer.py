@@ -273,8 +273,6 @@ class Writer:
             await connection.execute(
                 queries.INSERT_KEYS, [{"key": key, "ticket": ticket} for key, ticket in batch.keys.items()]
             )
-        if "grown" in rows:
-            await connection.execute(queries.GROW_TICKETS, rows.pop("grown"))
         for table, changed in rows.items():
             await connection.execute(self._upserts[table], changed)
         if self._shared:

@@ -122,8 +122,6 @@ def upgrade() -> None:
         sa.Column("accepted_at", sa.BigInteger()),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.Column("closed_at", sa.BigInteger()),
-        sa.Column("changed_at", sa.BigInteger(), nullable=False),
-        sa.Column("length", sa.Integer(), nullable=False),
         sa.Column("walk_over", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_tickets"),
     )
