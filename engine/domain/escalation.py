@@ -140,7 +140,9 @@ def _in_step(
     if here and step.how is How.ONE_BY_ONE:
         return Wait(deadline)
     if not due:
-        talking = any(callee.contact == one.contact for callee in walk.people for one in walk.running.values())
+        talking = any(
+            callee.contact == one.contact for callee in walk.people for one in walk.running.values()
+        )
         return Wait(deadline) if talking else _leave(walk, policy, step, now)
     when, callee = due[0]
     if now < when:
