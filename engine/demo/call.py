@@ -16,6 +16,8 @@ from engine.demo.switchboard import Invite
 
 SIGNAL_SECONDS = 10.0
 """How long a SIP transaction on loopback may take before it counts as an error."""
+KEY_SECONDS = 0.26
+"""pjmedia sends a digit for 200 ms and its end three times; a BYE before that would swallow it."""
 LOOK_AGAIN_SECONDS = 0.25
 """How often a growing recording is searched for a prompt; pjmedia writes it in pieces of that length."""
 
@@ -63,7 +65,8 @@ class Call:
     """A call to a phone, or a resident's call to the hotline. Times are `time.monotonic()`, None until they have come.
 
     `number` is what was dialled, `caller` and `caller_name` are who calls as the called side sees it, `headers` are the
-    INVITE's own (incoming calls only). `keys` are the DTMF digits received, `speech_seconds` how much speech was heard,
+    INVITE's own (incoming calls only). `keys` are the DTMF digits received, `speech_seconds` how much speech was heard and
+    `said_seconds` how much was spoken,
     `wav` everything that was heard, complete once the call has ended. `code` is the final SIP code: 200 after an answered
     call, None while it lasts, after `silent()`, and if the softphone itself died (`reason` is then "lost").
     """
@@ -87,6 +90,7 @@ class Call:
         self.keys = ""
         self.key_times: list[float] = []
         self.speech_seconds = 0.0
+        self.said_seconds = 0.0
         self.spoke_at: float | None = None
         self.wav: Path | None = None
         self.trouble: str | None = None
@@ -159,9 +163,13 @@ class Call:
         return self
 
     async def presses(self, keys: str, *, after: float = 0.0, gap: float = 0.3, info: bool = False) -> Call:
+        """Keys one after another; comes back when the last one has been released, whether or not the call outlives that."""
+        await self.holds(after)
         for number, key in enumerate(keys):
-            await self.holds(gap if number else after)
+            if number:
+                await self.holds(gap - KEY_SECONDS)
             self._tell("press", keys=key, info=info)
+            await self._passes(KEY_SECONDS)
         return self
 
     async def presses_accept_key(self, *, after: float = 0.0, info: bool = False) -> Call:
@@ -173,6 +181,7 @@ class Call:
         with wave.open(str(wav)) as audio:
             seconds = audio.getnframes() / audio.getframerate()
         self._tell("say", wav=str(wav), loop=False)
+        self.said_seconds += seconds
         return await self.holds(seconds)
 
     async def holds(self, seconds: float) -> Call:
@@ -208,9 +217,9 @@ class Call:
                     return self
                 if over:
                     raise CallOverError(f"the call to {self.number} ended before {prompt.name} was heard")
-                await self._bell_or(LOOK_AGAIN_SECONDS)
+                await self._passes(LOOK_AGAIN_SECONDS)
 
-    async def _bell_or(self, seconds: float) -> None:
+    async def _passes(self, seconds: float) -> None:
         try:
             await self._bell.until(lambda: self.over, seconds)
         except TimeoutError:
@@ -219,6 +228,11 @@ class Call:
     def _tell(self, do: str, **fields: object) -> None:
         if self._worker is not None:
             self._worker.tell(do, self.name, **fields)
+
+    @property
+    def worker(self) -> int | None:
+        """The process that carries the call."""
+        return self._worker.process.pid if self._worker is not None else None
 
     def serve(self, worker: Worker) -> None:
         """This worker carries the call."""

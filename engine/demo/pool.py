@@ -61,11 +61,19 @@ class Pool:
         self._closing = False
         self.lost = 0
 
+    @property
+    def processes(self) -> list[int]:
+        return [worker.process.pid for worker in self._workers]
+
     async def open(self) -> None:
         self._recordings.mkdir(parents=True, exist_ok=True)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._ready):
-                group.create_task(self._start())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._ready):
+                    group.create_task(self._start())
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Hang up and end every worker; one that does not quit in time is killed."""
@@ -108,17 +116,34 @@ class Pool:
     async def _start(self) -> None:
         rtp = self._rtp_port + RTP_PORTS_PER_WORKER * self._started if self._rtp_port else 0
         self._started += 1
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "engine.demo.worker", str(self._recordings), str(rtp), str(os.getpid())),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        path = self._recordings / f"worker-{self._started}.log"
+        with path.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(
+                    sys.executable,
+                    "-m",
+                    "engine.demo.worker",
+                    str(self._recordings),
+                    str(rtp),
+                    str(os.getpid()),
+                ),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
         assert process.stdout is not None
-        first = await asyncio.wait_for(process.stdout.readline(), READY_SECONDS)
+        try:
+            first = await asyncio.wait_for(process.stdout.readline(), READY_SECONDS)
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
         if not first:
             await process.wait()
-            raise SoftphoneError("a softphone did not start; try: python -m pip install 'dozvon[demo]'")
+            said = path.read_text(errors="replace").strip().splitlines()[-20:]
+            raise SoftphoneError(
+                "\n    ".join(["a softphone did not start (is 'dozvon[demo]' installed?):", *said])
+            )
         worker = Worker(process, json.loads(first)["port"])
         worker.reader = asyncio.create_task(self._read(worker), name=f"softphones: worker {process.pid}")
         self._workers.append(worker)

@@ -71,6 +71,11 @@ class Phone(TakesCalls):
         self._asked = 0
         self._bell = Bell()
 
+    @property
+    def expected(self) -> bool:
+        """Whether a script says how this phone takes calls."""
+        return self._script is not None
+
     def plays(self, *scripts: Script) -> None:
         """Set the scripts of the next call, the one after it, and so on; the last repeats."""
         for script, following in itertools.pairwise(scripts):
@@ -185,11 +190,28 @@ class PhoneNetwork:
 
     async def reset(self) -> None:
         """Between tests: hang up everything, forget scripts, histories and complaints. The workers stay."""
-        await self._stop_scripts()
-        await asyncio.gather(*(call.hangs_up() for call in list(self._live.values())))
+        await self.hang_up()
         for phone in self._phones.values():
             phone.forgets()
         self.calls, self.unexpected, self.troubles = [], [], []
+
+    async def hang_up(self) -> None:
+        """Everybody stops what they are doing and hangs up."""
+        await self._stop_scripts()
+        for call in self.live:
+            if call.worker is None:  # its INVITE found no worker yet
+                del self._live[call.name]
+                call.end(time.monotonic(), None, "never reached")
+        await asyncio.gather(*(call.hangs_up() for call in self.live))
+
+    @property
+    def phones(self) -> list[Phone]:
+        return list(self._phones.values())
+
+    @property
+    def processes(self) -> list[int]:
+        """The worker processes, for those who want to see them gone, or to end one."""
+        return self._pool.processes
 
     @property
     def live(self) -> list[Call]:

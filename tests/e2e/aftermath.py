@@ -1,0 +1,131 @@
+"""What must be true when a test is over: nothing rang that should not, nothing is left, every call is on record."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.demo.hearing import speech_seconds
+from engine.demo.softphones import Call
+from tests.e2e.harness import POLL_SECONDS, Installation, Json, People
+
+QUIET_SECONDS = 5.0
+"""How long calls may take to end, and recordings to be attached."""
+SAME_LENGTH_SECONDS = 0.3
+AUDIBLE_SECONDS = 0.3
+
+
+async def complaints(installation: Installation, people: People) -> list[str]:
+    """Everything that is wrong after a test; leaves the engine running, unless the test said that tickets stay open."""
+    found: list[str] = []
+    if not installation.running:
+        await installation.start()
+    if installation.open_tickets_allowed:
+        answered = [call for call in people.network.calls if call.answered_at is not None]
+        await installation.stop()
+        await people.network.hang_up()
+        found += await left_behind(installation)
+        await installation.start()
+        found += await recordings(installation, answered)
+    else:
+        found += await left_behind(installation)
+        found += await recordings(installation, people.network.calls)
+    found += unexpected_calls(people)
+    found += await unexpected_texts(installation, people)
+    return found
+
+
+def unexpected_calls(people: People) -> list[str]:
+    network = people.network
+    return [f"unexpected call: {call}" for call in network.unexpected] + [
+        f"a softphone's trouble: {text}" for text in network.troubles
+    ]
+
+
+async def unexpected_texts(installation: Installation, people: People) -> list[str]:
+    """A text may go to whoever a script was written for, was rung, or called."""
+    involved = {phone.number for phone in people.network.phones if phone.expected or phone.history}
+    involved |= {call.caller for call in people.network.calls if not call.incoming}
+    return [
+        f"unexpected text: {text}"
+        for text in await installation.texts()
+        if text.get("number", text.get("to")) not in involved
+    ]
+
+
+async def left_behind(installation: Installation) -> list[str]:
+    """Channels and bridges that are still there when they have had the time to go."""
+    deadline = time.monotonic() + QUIET_SECONDS
+    while True:
+        channels, bridges = await installation.ari("/channels"), await installation.ari("/bridges")
+        if not channels and not bridges:
+            return []
+        if time.monotonic() > deadline:
+            return [
+                f"channel left: {each['name']} {each['state']} {each['dialplan']}" for each in channels
+            ] + [f"bridge left: {each['id']} {each['channels']}" for each in bridges]
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def recordings(installation: Installation, calls: list[Call]) -> list[str]:
+    """Each answered call has a recording of its length, with speech in it on the sides that spoke."""
+    answered = [call for call in calls if call.seconds > SAME_LENGTH_SECONDS and call.over]
+    deadline = time.monotonic() + QUIET_SECONDS
+    while True:
+        attached = await _attached(installation)
+        pairs, missing = _match(answered, attached)
+        if not missing or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    have = [f"{number} {event['seconds']:.2f} s" for number, event in attached]
+    found = [f"no recording of {call}, {call.seconds:.2f} s, among {have}" for call in missing]
+    for call, event in pairs:
+        for leg, expected in (("out", call.speech_seconds), ("in", call.said_seconds)):
+            if expected > AUDIBLE_SECONDS and not await _audible(installation, event["recording"], leg):
+                found.append(
+                    f"the {leg} leg of {event['recording']} ({call}) is silent; {expected:.1f} s were spoken"
+                )
+    return found
+
+
+async def _attached(installation: Installation) -> list[tuple[str, Json]]:
+    """Every `RecordingAttached`, with the number at the other end of its call."""
+    found: list[tuple[str, Json]] = []
+    for ticket in await installation.tickets():
+        events = await installation.events(ticket["number"])
+        numbers = {event["attempt"]: event["number"] for event in events if event["type"] == "DialStarted"}
+        numbers |= {event["call"]: event.get("number") for event in events if event["type"] == "CallStarted"}
+        found += [
+            (numbers.get(event["call"]) or "", event)
+            for event in events
+            if event["type"] == "RecordingAttached"
+        ]
+    return found
+
+
+def _match(calls: list[Call], attached: list[tuple[str, Json]]) -> tuple[list[tuple[Call, Json]], list[Call]]:
+    """Pair each call with a recording of the same number and length; the calls that found none."""
+    left, pairs, missing = list(attached), [], []
+    for call in calls:
+        number = call.number if call.incoming else call.caller
+        alike = [each for each in left if each[0] == number and _close(call, each[1])]
+        if not alike:
+            missing.append(call)
+            continue
+        best = min(alike, key=lambda each: abs(each[1]["seconds"] - call.seconds))
+        left.remove(best)
+        pairs.append((call, best[1]))
+    return pairs, missing
+
+
+def _close(call: Call, event: Json) -> bool:
+    return abs(float(event["seconds"]) - call.seconds) <= SAME_LENGTH_SECONDS
+
+
+async def _audible(installation: Installation, recording: Any, leg: str) -> bool:
+    audio = await installation.get(f"/api/v1/recordings/{recording}?leg={leg}&format=wav")
+    path = Path(installation.data_dir.parent) / f"heard-{leg}.wav"
+    path.write_bytes(audio)
+    return speech_seconds(path) > AUDIBLE_SECONDS / 2
