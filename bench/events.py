@@ -8,6 +8,7 @@ lone append: one event, nobody else writing; its baseline is one bare INSERT and
 from __future__ import annotations
 
 import asyncio
+import gc
 import statistics
 import sys
 import tempfile
@@ -187,6 +188,8 @@ def _ratio(ours: float, baseline: float) -> float:
 async def run(quick: bool) -> list[dict[str, object]]:
     """Measure SQLite, and PostgreSQL if it is installed; one dictionary per line."""
     results: list[Result] = []
+    gc.collect()
+    gc.freeze()  # as `dozvon run` does
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dozvon-bench-")))
         bare = await stack.enter_async_context(bare_sqlite(folder))
