@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from engine.asterisk.ami import Ami
+from engine.asterisk.ami import Ami, AmiAddress, AmiAway
 from engine.asterisk.ari.client import AriClient
 from engine.asterisk.ari.errors import AriError
 from engine.asterisk.ari.rest import AriAddress
@@ -27,8 +27,8 @@ from engine.console.app import make_app
 from engine.console.deps import Component, ConsoleDeps
 from engine.console.deps import Settings as ConsoleSettings
 from engine.domain import wording
-from engine.domain.company import whom
-from engine.domain.errors import DozvonError, TelephonyAway
+from engine.domain.company import Company, whom
+from engine.domain.errors import DozvonError
 from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
 from engine.files.watch import Companies, company_folders, import_company
@@ -50,7 +50,7 @@ LINK_FILE = "console-link"
 LINK_LIFETIME = timedelta(hours=24)
 ADMINISTRATOR = "admin"
 STAND_IN_EVERY_SECONDS = 5
-NUMBERS_EVERY_SECONDS = 30
+NUMBERS_EVERY_SECONDS = 10
 
 
 class CannotStart(DozvonError):
@@ -113,9 +113,8 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         )
         recordings = await stack.enter_async_context(RecordingFolder(settings.recordings).open())
         address = AriAddress(settings.asterisk.host, settings.base_port + 2, "dozvon", secrets.ari_password)
-        ami = await stack.enter_async_context(
-            Ami(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
-        )
+        manager = AmiAddress(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
+        ami = await stack.enter_async_context(Ami(manager))
         ari = await stack.enter_async_context(AriClient(address))
         trunks = tuple(trunk.name for trunk in settings.asterisk.trunks) or ("trunk",)
         phone = await stack.enter_async_context(AsteriskTelephony(ari, trunks=trunks))
@@ -135,7 +134,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         service = Service(deps, fallback)
         health = Health(ari, ami, voice, folders)
         await stack.enter_async_context(_console(settings, deps, store, recordings, health))
-        await stack.enter_async_context(_jobs(service, deps, fallback))
+        await stack.enter_async_context(_jobs(service, deps, ami, fallback))
         await stack.enter_async_context(_prepared(voice, deps))
         yield Engine(service, deps, store, ari)
 
@@ -224,16 +223,21 @@ async def _leave_link(settings: Settings, store: Store) -> None:
 
 
 @asynccontextmanager
-async def _jobs(service: Service, deps: Deps, fallback: AsteriskStandIn) -> AsyncIterator[None]:
-    """What is done from time to time. Deadlines are not here: they are rows, and their walkers wait for them."""
+async def _jobs(service: Service, deps: Deps, ami: Ami, fallback: AsteriskStandIn) -> AsyncIterator[None]:
+    """What is done from time to time. Deadlines are not here: the walkers wait for them."""
+    told_since = ami.health.since
 
     async def keep_numbers() -> None:
+        nonlocal told_since
+        if ami.health.since != told_since:
+            told_since = ami.health.since
+            fallback.forget_kept()
         try:
             for company in deps.companies():
                 for line in company.lines:
-                    await fallback.keep_numbers(line.did, _on_duty(deps, company.id))
-        except TelephonyAway:
-            fallback.forget_kept()
+                    await fallback.keep(line.did, company.id, _on_duty(company, deps.clock.now()))
+        except AmiAway:
+            return
 
     scheduler = AsyncIOScheduler(timezone=UTC)
     every = {"coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
@@ -246,12 +250,11 @@ async def _jobs(service: Service, deps: Deps, fallback: AsteriskStandIn) -> Asyn
         scheduler.shutdown(wait=False)
 
 
-def _on_duty(deps: Deps, name: str) -> Sequence[str]:
+def _on_duty(company: Company, now: datetime) -> Sequence[str]:
     """Whom the dialplan is to ring by itself: the company's own list, else everybody whom its emergency policies name now, in order."""
-    company = deps.company(name)
     if company.fallback:
         return company.fallback
-    now, numbers = deps.clock.now(), dict[str, None]()
+    numbers: dict[str, None] = {}
     for policy in company.policies:
         if policy.urgency is Urgency.EMERGENCY:
             for step in policy.steps:
@@ -287,7 +290,7 @@ class Health:
         return {
             "asterisk": await self._asterisk(),
             "store": Component(True, "open"),
-            "ami": Component(self._ami.connected, "connected" if self._ami.connected else "away"),
+            "ami": self._manager(),
             "companies": self._companies(),
             "speech": self._speech(),
             "sms": Component(False, "log", "no SMS gateway is configured: texts go to the log"),
@@ -301,6 +304,12 @@ class Health:
         except AriError as error:
             return Component(False, "failing", str(error))
         return Component(True, "connected")
+
+    def _manager(self) -> Component:
+        health = self._ami.health
+        return Component(
+            health.connected, "connected" if health.connected else "away", health.problem or None
+        )
 
     def _companies(self) -> Component:
         loaded = self._folders()

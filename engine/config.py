@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from engine.domain.errors import DozvonError
-from engine.files.scalars import Duration
 from engine.files.reading import read_shape
+from engine.files.scalars import Duration
 from engine.files.shapes import Shape
 from engine.files.source import Tree, read_yaml
 

@@ -276,8 +276,11 @@ class StandIn(Protocol):
         """The call is on a timeline: drop the notes of it (never its recording)."""
         ...
 
-    async def keep_numbers(self, did: str, numbers: Sequence[str]) -> None:
-        """Whom the dialplan rings, in this order, for calls to `did` while the engine is away."""
+    async def keep(self, did: str, company: str, numbers: Sequence[str]) -> None:
+        """Whose number `did` is, and whom the dialplan rings, in this order, for calls to it while the engine is away.
+
+        Raises `ConnectionError` if it cannot be told now.
+        """
         ...
 
 

@@ -15,7 +15,8 @@ from engine.ports import StoodInCall
 
 log = structlog.get_logger()
 
-FAMILY = "dozvon/fallback"
+COMPANIES, NUMBERS = "dozvon/company", "dozvon/fallback"
+"""Families of Asterisk's own database: DID → company, and DID/1, DID/2, … → number."""
 MOST_NUMBERS = 20
 """As many as the dialplan tries in one round."""
 GIVEN_UP_SECONDS = 1800.0
@@ -43,21 +44,21 @@ class AsteriskStandIn:
             for name in (f"{call}.fallback.accepted", f"{call}.fallback"):
                 (self._live_dir / name).unlink(missing_ok=True)
 
-    async def keep_numbers(self, did: str, numbers: Sequence[str]) -> None:
-        """See `ports.StandIn.keep_numbers`. Written only when they change. Raises `TelephonyAway`."""
-        wanted = tuple(numbers)[:MOST_NUMBERS]
+    async def keep(self, did: str, company: str, numbers: Sequence[str]) -> None:
+        """See `ports.StandIn.keep`. Written only when it changes, and again after `forget_kept`."""
+        wanted = (company, *numbers[:MOST_NUMBERS])
         if self._kept.get(did) == wanted:
             return
-        family = f"{FAMILY}/{did}"
-        for key, number in enumerate(wanted, start=1):
+        self._kept.pop(did, None)
+        await self._put(COMPANIES, did, company)
+        family = f"{NUMBERS}/{did}"
+        for key, number in enumerate(wanted[1:], start=1):
             await self._put(family, str(key), number)
-        await self._delete(
-            family, str(len(wanted) + 1)
-        )  # the dialplan stops at the first key that is not there
+        await self._delete(family, str(len(wanted)))  # the dialplan stops at the first key that is not there
         self._kept[did] = wanted
 
     def forget_kept(self) -> None:
-        """Asterisk was restarted or replaced: write the numbers again."""
+        """Asterisk was restarted, perhaps killed in the midst of a write: tell it everything again."""
         self._kept.clear()
 
     def _read_all(self) -> list[StoodInCall]:

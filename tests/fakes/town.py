@@ -122,7 +122,7 @@ class Notes:
     async def forget(self, call: str) -> None:
         self.left = [one for one in self.left if one.id != call]
 
-    async def keep_numbers(self, did: str, numbers: Sequence[str]) -> None:
+    async def keep(self, did: str, company: str, numbers: Sequence[str]) -> None:
         return
 
 
