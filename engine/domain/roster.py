@@ -145,9 +145,9 @@ class Roster:
 
     def people(self) -> frozenset[str]:
         """Everybody whom the roster may ever name."""
-        crews = (crew for shift in self.shifts for crew in shift.crews)
-        dated = (one.contacts for one in (*self.assignments, *self.overrides))
-        named = {contact for contacts in (self.always, *crews, *dated) for contact in contacts}
+        crews = [self.always, *(crew for shift in self.shifts for crew in shift.crews)]
+        crews += [one.contacts for one in self.assignments] + [one.contacts for one in self.overrides]
+        named = {contact for crew in crews for contact in crew}
         for swap in self.swaps:
             named |= {swap.one, swap.other} if named & {swap.one, swap.other} else set()
         stand_ins = {off.instead for off in self.days_off if off.instead and off.contact in named}

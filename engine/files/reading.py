@@ -47,6 +47,8 @@ def read_shape(
         paths: list[Keys] = []
         for mistake in error.errors(include_url=False):
             path = (*prefix, *(step for step in mistake["loc"] if step != "[key]"))
+            if mistake["type"] == "too_short" and len(tree.nearest(path)) >= mistake["ctx"]["min_length"]:
+                continue  # long enough, but its items do not fit: they are named themselves
             paths.append(path)
             findings.append(_finding(mistake, path, tree, known))
         return None, findings, paths

@@ -92,6 +92,7 @@ class Companies:
         shipped = _stamp(self.shipped)
         folders = company_folders(self.folder)
         changed = self._forget(set(folders))
+        told: list[tuple[str, bool, tuple[Finding, ...]]] = []
         for path in folders:
             stamp = (_stamp(path), shipped, now.date())
             if self._stamps.get(path) == stamp:
@@ -100,9 +101,11 @@ class Companies:
             loaded = load_company(path, self.shipped, causes=self.causes, now=now)
             fresh, findings = self._take(path, loaded)
             changed |= fresh
-            self.tell(path.name, fresh, findings)
+            told.append((path.name, fresh, findings))
         if changed:
             self._now = tuple(self._good[path] for path in sorted(self._good))
+        for one in told:  # when it is told, it is so
+            self.tell(*one)
         return changed
 
     def _take(self, path: Path, loaded: Loaded) -> tuple[bool, tuple[Finding, ...]]:
