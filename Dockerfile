@@ -18,7 +18,7 @@ RUN python3 asterisk/fetch.py voices --into /opt/rhvoice
 FROM debian:forky-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-        python3 ca-certificates tzdata ffmpeg asterisk asterisk-modules asterisk-core-sounds-ru-wav \
+        python3 ca-certificates tzdata asterisk asterisk-modules asterisk-core-sounds-ru-wav \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --create-home --home-dir /var/lib/dozvon dozvon
 COPY --from=build /opt/dozvon /opt/dozvon
