@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import subprocess
 import urllib.request
 from functools import lru_cache
@@ -81,8 +82,7 @@ def _rhvoice(prefix: str) -> _RHVoice:
 
 
 def _program(command: list[str], template: str, text: str) -> Samples:
-    scheme = '"' + text.replace("\\", " ").replace('"', " ") + '"'
-    said = template.replace("{quoted}", scheme).replace("{text}", text)
+    said = template.replace("{quoted}", _scheme_string(text)).replace("{text}", text)
     done = subprocess.run(  # noqa: S603 - the administrator's own configuration names it
         command, input=said.encode(), capture_output=True, timeout=_PROGRAM_SECONDS, check=False
     )
@@ -90,6 +90,13 @@ def _program(command: list[str], template: str, text: str) -> Samples:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise RuntimeError(f"{command[0]} exited with {done.returncode}: {' '.join(last)}")
     return read_wav(done.stdout)
+
+
+def _scheme_string(text: str) -> str:
+    """Text for festival, which gives up at any sign that it does not know, and at a comma that follows no word."""
+    known = re.sub(r"[^\w\s.,!?:;-]|_|(?<!\w)-|-(?!\w)", " ", text)
+    words = " ".join(re.sub(r"\s+([.,!?:;])", r"\1", known).split())
+    return '"' + words.lstrip(" .,!?:;") + '"'
 
 
 def _service(engine: dict[str, Any], text: str, language: str) -> Samples:
