@@ -205,7 +205,10 @@ class Store(Protocol):
         ...
 
     def feed(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[int, int, Event]]]:
-        """Every event from now on as (ticket, seq, event), in the order of their commit."""
+        """Every event from now on as (ticket, seq, event), in the order of their commit.
+
+        The iterator raises `FeedLost` when it had to leave some out: read the histories, and open it anew.
+        """
         ...
 
 
