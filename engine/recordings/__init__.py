@@ -2,6 +2,7 @@
 
 from engine.recordings.archive import Archive, OnHold
 from engine.recordings.disk import Disk, Level, Room
+from engine.recordings.export import Exported, export
 from engine.recordings.folder import Listened, RecordingFolder
 from engine.recordings.keep import Facts
 from engine.recordings.seal import load_key, load_public_key, public_pem
@@ -10,6 +11,7 @@ from engine.recordings.verify import Wrong, verify
 __all__ = [
     "Archive",
     "Disk",
+    "Exported",
     "Facts",
     "Level",
     "Listened",
@@ -17,6 +19,7 @@ __all__ = [
     "RecordingFolder",
     "Room",
     "Wrong",
+    "export",
     "load_key",
     "load_public_key",
     "public_pem",
