@@ -76,7 +76,12 @@ async def up(settings: Settings, *, say: Say, engine: Sequence[str] = ENGINE) ->
 
     What cannot even start (a taken port, no Asterisk, an unusable configuration) is said in words, with code 1 or 2.
     """
-    secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
+    try:
+        secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
+        asterisk_settings(settings, secrets)
+    except (OSError, ValueError) as error:
+        say(f"cannot start: {error}")
+        return UNUSABLE
     installation = _Installation(settings, secrets, tuple(engine), say)
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

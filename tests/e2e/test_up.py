@@ -127,3 +127,12 @@ async def test_a_taken_port_is_an_answer_not_a_traceback(tmp_path: Path) -> None
 async def test_an_unusable_configuration_ends_it(tmp_path: Path) -> None:
     async with supervisor(tmp_path / "var", free_base_port(), "sh", "-c", "exit 2") as it:
         assert await asyncio.wait_for(it.process.wait(), 20) == 2
+
+
+async def test_secrets_that_others_can_read_are_an_answer_too(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "secrets.json").write_text("{}")
+    (tmp_path / "var" / "secrets.json").chmod(0o644)
+    async with supervisor(tmp_path / "var", free_base_port(), "true") as it:
+        assert "chmod 600" in await it.says("cannot start")
+        assert await it.process.wait() == 2
