@@ -94,12 +94,13 @@ class Call:
 
     async def _pick_up(self) -> None:
         loop = asyncio.get_running_loop()
-        self._up_since = loop.time()
         if not self.leg.adopted:
             await self.leg.answer()
+            self._up_since = loop.time()
             await self._note(CallAnswered(at=self.d.clock.now(), call=self.leg.id))
             self.d.reached("hotline.answered")
             return
+        self._up_since = loop.time()
         since = next((e.at for e in await self._history() if isinstance(e, CallAnswered)), None)
         if since is not None:
             self._up_since -= (self.d.clock.now() - since).total_seconds()
