@@ -116,14 +116,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             HTTPStatus.CONFLICT, "Заявка закрыта; сначала откройте её снова", code="closed"
         ).response()
     except (StoreFailed, TelephonyAway) as error:
-        log.warning("part_away", error=str(error))
+        log.warning("a part of the system is away", route=route(request), error=str(error))
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
     except web.HTTPException as error:
         if error.status < 400:
             raise
         return Problem(HTTPStatus(error.status), error.reason).response()
     except Exception:
-        log.exception("request_failed", method=request.method, route=_route(request))
+        log.exception("a request failed", method=request.method, route=route(request))
         return Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "Внутренняя ошибка; подробности в журнале"
         ).response()
@@ -151,6 +151,7 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault("Cache-Control", "no-store")
 
 
-def _route(request: web.Request) -> str:
+def route(request: web.Request) -> str:
+    """The route's pattern, for logs: a path itself may hold a secret."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unknown"

@@ -11,8 +11,7 @@ import aiohttp_jinja2
 import structlog
 from aiohttp import web
 
-from engine.console.guard import DEPS, NONCE, Principal, identify
-from engine.console.guard import WHO as WHO
+from engine.console.guard import DEPS, NONCE, WHO, Principal, identify, route
 from engine.console.problems import Problem, not_found
 from engine.console.words import LANGUAGES, NAMES, Words
 from engine.domain.errors import NotKnown, StoreFailed
@@ -58,6 +57,10 @@ def page(handler: Page) -> Page:
             return await handler(request)
         except Problem as problem:
             if problem.status is HTTPStatus.UNAUTHORIZED:
+                if request.path.startswith("/live/"):
+                    return web.Response(
+                        status=401, headers={"HX-Refresh": "true"}
+                    )  # the page itself then leads on
                 raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs, safe='')}") from None
             return error_page(request, problem)
         except NotKnown as error:
@@ -67,7 +70,7 @@ def page(handler: Page) -> Page:
         except web.HTTPException:
             raise
         except Exception:
-            log.exception("page_failed", path=request.path)
+            log.exception("a page failed", method=request.method, route=route(request))
             return error_page(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, ""))
 
     return shown

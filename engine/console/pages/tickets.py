@@ -99,31 +99,27 @@ async def _list(request: web.Request, who: Principal) -> dict[str, Any]:
         limit=PAGE,
     )
     companies = {company.id: company for company in deps.companies()}
+    shown = [Row(row, companies.get(row.company)) for row in rows]
     return {
-        "rows": [Row(row, companies.get(row.company)) for row in rows],
+        "rows": sorted(shown, key=lambda row: not row.alarming),
         "several": len(companies) > 1 and who.company is None,
         "older": rows[-1].number if len(rows) == PAGE else None,
         "paged": "before" in request.query,
         "query": request.query,
         "now": deps.clock.now(),
-        "waiting": sum(row.urgency == Urgency.EMERGENCY and waiting(row) for row in rows),
+        "waiting": sum(row.alarming for row in shown),
     }
 
 
-def waiting(row: TicketRow) -> bool:
-    """Whether nobody has taken it yet."""
-    return row.status in (Status.OPEN, Status.ESCALATING)
-
-
 class Row:
-    """A ticket as the list shows it."""
+    """A ticket as the list shows it. `waiting`: nobody has taken it; `alarming`: and it is an emergency, so it goes on top."""
 
     def __init__(self, row: TicketRow, company: Company | None) -> None:
         house = company.houses.get(row.house or "") if company else None
         zone = house.time_zone if house else company.time_zone if company else "Europe/Moscow"
         self.ticket, self.zone = row, ZoneInfo(zone)
         self.company = company.title if company else row.company
-        self.waiting = waiting(row)
+        self.waiting = row.status in (Status.OPEN, Status.ESCALATING)
         self.alarming = self.waiting and row.urgency == Urgency.EMERGENCY
 
     @property

@@ -26,6 +26,8 @@ function count() {
   const held = document.querySelector("[data-waiting]");
   const waiting = held ? Number(held.dataset.waiting) : 0;
   document.title = waiting ? `(${waiting}) ${title}` : title;
+  const badge = document.querySelector(".count");
+  if (badge) [badge.textContent, badge.hidden] = [waiting, !waiting];
 }
 
 // --- recordings: a drawn wave over the browser's own player ----------------------------------------------------------------------
@@ -55,6 +57,30 @@ async function draw(player) {
   wave.on("ready", () => player.classList.add("drawn"));
   wave.on("interaction", () => wave.play());
   player.wave = wave;
+  controls(player, wave);
+}
+
+const SPEEDS = [1, 1.5, 2, 0.75];
+
+function controls(player, wave) {
+  const [play, speed, now] = [".play", ".speed", ".now"].map((part) => player.querySelector(part));
+  const listen = play.getAttribute("aria-label");
+  player.querySelector(".controls").hidden = false;
+  player.querySelector("audio").hidden = true;
+  play.addEventListener("click", () => wave.playPause());
+  speed.addEventListener("click", () => {
+    const next = SPEEDS[(SPEEDS.indexOf(wave.getPlaybackRate()) + 1) % SPEEDS.length];
+    wave.setPlaybackRate(next, true);
+    speed.textContent = `${String(next).replace(".", ",")}×`;
+  });
+  const shown = (playing) => {
+    play.textContent = playing ? "❚❚" : "▶";
+    play.setAttribute("aria-label", playing ? play.dataset.pause : listen);
+  };
+  wave.on("play", () => shown(true));
+  wave.on("pause", () => shown(false));
+  wave.on("finish", () => shown(false));
+  wave.on("timeupdate", (at) => { now.textContent = spell(at); });
 }
 
 function players() {
@@ -98,6 +124,9 @@ function refresh() {
 
 document.addEventListener("htmx:sse:after:message", refresh);
 document.addEventListener("htmx:sse:after:connection", () => document.documentElement.classList.remove("cut"));
-document.addEventListener("htmx:sse:error", () => document.documentElement.classList.add("cut"));
+document.addEventListener("htmx:sse:error", (event) => {
+  document.documentElement.classList.add("cut");
+  if (event.detail.status === 401) location.reload(); // signed out elsewhere: the page leads to the sign-in
+});
 refresh();
 setInterval(age, 1000);
