@@ -26,6 +26,7 @@ class Crowd(asyncio.DatagramProtocol):
         self.cancelled = 0
         self.refused = 0
         self._invites: dict[str, tuple[dict[str, str], tuple[str, int]]] = {}
+        self._met: set[str] = set()
         self._picked_up: set[str] = set()
         self._numbers = count(1)
         self._transport: asyncio.DatagramTransport
@@ -57,7 +58,8 @@ class Crowd(asyncio.DatagramProtocol):
     def _asked(self, method: str, uri: str, headers: dict[str, str], addr: tuple[str, int]) -> None:
         id = headers["call-id"]
         match method:
-            case "INVITE":
+            case "INVITE" if id not in self._met:  # a retransmission is not another call
+                self._met.add(id)
                 how = (re.search(r"(\d)@", uri) or [""])[1]
                 self._invites[id] = (headers, addr)
                 if how == "1":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -28,7 +27,7 @@ from engine.domain.errors import HungUp, TelephonyAway
 from engine.domain.model import Outcome
 from engine.ports import Dial, DialFailed, Leg
 from tests.contract.crowd import crowd
-from tests.contract.worlds import DID, AsteriskWorld, asterisk_world
+from tests.contract.worlds import DID, AsteriskWorld, Wire, asterisk_world
 
 ANNA, RESIDENT = "+79000000001", "+79160000042"
 SOON = 10.0
@@ -36,56 +35,6 @@ TRUNKS = ("trunk", "crowd", "no-such-trunk")
 CROWD, NO_SUCH_TRUNK = 1, 2
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 numbers = count(1)
-
-
-class Wire:
-    """A TCP line to Asterisk that can be cut, or go silent without being closed."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._open = asyncio.Event()
-        self._open.set()
-        self._server: asyncio.Server
-
-    async def __aenter__(self) -> Wire:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._server.close()
-        self.cut()
-        self._open.set()
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-
-    def fall_silent(self) -> None:
-        self._open.clear()
-
-    def speak_again(self) -> None:
-        self.cut()
-        self._open.set()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
-            writer.close()
-            return
-        self._writers |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        self._writers -= {writer, far_writer}
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._open.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

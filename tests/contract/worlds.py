@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -149,13 +150,61 @@ def tone(path: Path, seconds: float) -> None:
         )
 
 
+class Wire:
+    """A TCP line to Asterisk that can be cut, or go silent without being closed."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> Wire:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        self.cut()
+        self._open.set()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def fall_silent(self) -> None:
+        self._open.clear()
+
+    def speak_again(self) -> None:
+        self.cut()
+        self._open.set()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.close()
+            return
+        self._writers |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._writers -= {writer, far_writer}
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
 @asynccontextmanager
-async def asterisk_world(folder: Path, *more_trunks: Trunk) -> AsyncIterator[AsteriskWorld]:
-    """A private Asterisk with a telephone network beyond its trunk, and an engine's telephony on it."""
+async def asterisk_alone(folder: Path, *more_trunks: Trunk) -> AsyncIterator[AsteriskServer]:
+    """A private Asterisk on ports of its own."""
     if not (PREFIX / "bin" / "asterisk").exists():
         pytest.skip("no Asterisk in .cache/asterisk: run `make setup`")
-    softphones = pytest.importorskip("engine.demo.softphones")
-    pytest.importorskip("pjsua2")
     base = free_base_port()
     settings = AsteriskSettings(
         prefix=PREFIX,
@@ -168,11 +217,19 @@ async def asterisk_world(folder: Path, *more_trunks: Trunk) -> AsyncIterator[Ast
         trunks=(demo_trunk(base), *more_trunks),
         rtp_ports=600,
     )
+    async with AsteriskServer(settings, dies_with_parent=True) as server:
+        yield server
+
+
+@asynccontextmanager
+async def asterisk_world(folder: Path, *more_trunks: Trunk) -> AsyncIterator[AsteriskWorld]:
+    """A private Asterisk with a telephone network of softphones beyond its trunk."""
+    softphones = pytest.importorskip("engine.demo.softphones")
+    pytest.importorskip("pjsua2")
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(AsteriskServer(settings, dies_with_parent=True))
-        network = await stack.enter_async_context(
-            softphones.PhoneNetwork(base + 50, recordings=folder / "far")
-        )
+        server = await stack.enter_async_context(asterisk_alone(folder, *more_trunks))
+        far_end = server.settings.base_port + 50
+        network = await stack.enter_async_context(softphones.PhoneNetwork(far_end, recordings=folder / "far"))
         yield AsteriskWorld(server, network, folder)
 
 
