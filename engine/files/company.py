@@ -23,7 +23,7 @@ from engine.domain.finding import Path as Place
 from engine.domain.findings import findings, hint
 from engine.domain.model import Contact, House, Line, Resident, Urgency
 from engine.domain.policy import Policy
-from engine.domain.roster import Roster
+from engine.domain.roster import Assignment, Roster
 from engine.files.ical import read_ical
 from engine.files.policies import read_policy
 from engine.files.reading import Shaped, read_shape, salvage
@@ -276,15 +276,14 @@ class _Loader:
                         self.findings.append(self.placed(Finding("contact.unknown", at, words)))
         rosters = {}
         for name, roster in self.items("rosters", RosterShape).items():
-            assignments = []
-            for number, calendar_file in enumerate(roster.ical):
+            reader = RosterReader(name, roster.time_zone or about.time_zone, calendar)
+            assignments: list[Assignment] = []
+            for number, written in enumerate(roster.ical):
+                path = self.folder / Path(written).name  # beside the other files, nowhere else
                 place: Place = ("rosters", name, "ical", number)
-                found, wrong = read_ical(
-                    self.folder / calendar_file, contacts.values(), self.start.date(), place
-                )
+                found, wrong = read_ical(path, contacts.values(), reader.zone, self.start.date(), place)
                 assignments += found
                 self.findings += [self.placed(one) for one in wrong]
-            reader = RosterReader(name, roster.time_zone or about.time_zone, calendar)
             rosters[name] = reader.read(roster, assignments, away)
             if reader.findings:
                 self.findings += [self.placed(one) for one in reader.findings]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import icalendar
 import recurring_ical_events
 
+from engine.domain.calendar import instant
 from engine.domain.finding import Finding
 from engine.domain.finding import Path as Place
 from engine.domain.model import Contact
@@ -20,12 +22,12 @@ FUTURE = timedelta(days=800)
 
 
 def read_ical(
-    path: Path, contacts: Iterable[Contact], today: date, at: Place
+    path: Path, contacts: Iterable[Contact], zone: ZoneInfo, today: date, at: Place
 ) -> tuple[list[Assignment], list[Finding]]:
     """Read duty from an .ics file: each event's title names one or more contacts (by id or name, commas between).
 
-    `at` is the path that findings carry. Recurrence, exceptions and zones are the calendar's own; a whole-day event without a zone is
-    read in UTC, as the standard's floating time has no other.
+    Recurrence, exceptions and zones are the calendar's own; whole days, and times without a zone, are wall time in `zone`. `at` is the
+    path that findings carry.
     """
     try:
         calendar = icalendar.Calendar.from_ical(path.read_bytes())
@@ -42,7 +44,7 @@ def read_ical(
     for event in events:
         summary = str(event.get("SUMMARY", "")).strip()
         people = [known.get(part.strip().casefold()) for part in summary.split(",")]
-        start, end = _instant(event.start), _instant(event.end)
+        start, end = _instant(event.start, zone), _instant(event.end, zone)
         if None in people or not people:
             words = {"name": path.name, "summary": summary, "date": f"{start:%d.%m.%Y}"}
             findings.setdefault(summary, Finding("ical.person", at, words))
@@ -76,7 +78,7 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _instant(at: date | datetime) -> datetime:
+def _instant(at: date | datetime, zone: ZoneInfo) -> datetime:
     if not isinstance(at, datetime):
-        return _midnight(at)
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return instant(datetime(at.year, at.month, at.day), zone)
+    return instant(at, zone) if at.tzinfo is None else at.astimezone(UTC)

@@ -210,18 +210,27 @@ def test_an_imported_calendar(tmp_path: Path) -> None:
     assert plan.on_duty(at("2027-11-22 09:00")).contacts == ("ivanov", "petrov", "chief")
 
 
+def test_whole_days_of_a_calendar_are_days_of_the_rosters_zone(tmp_path: Path) -> None:
+    event = "UID:2\nSUMMARY:director\nDTSTART;VALUE=DATE:20261231\nDTEND;VALUE=DATE:20270102\n"
+    calendar = f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nBEGIN:VEVENT\n{event}END:VEVENT\nEND:VCALENDAR\n"
+    plan = roster(tmp_path, "always: [chief]\nical: year.ics", "Asia/Kamchatka", {"year.ics": calendar})
+    since, until = at("2026-12-31 00:00", "Asia/Kamchatka"), at("2027-01-02 00:00", "Asia/Kamchatka")
+    assert plan.on_duty(since - timedelta(minutes=1)) == Duty(("chief",), since)
+    assert plan.on_duty(since) == Duty(("director", "chief"), until)
+
+
 def test_a_stranger_in_a_calendar(tmp_path: Path) -> None:
     path = tmp_path / "duty.ics"
     path.write_text(ICS.replace("petrov", "Сидоров"))
     contacts = load_company(GOOD, ROOT / "escalation_policies", now=NOW).company
     assert contacts is not None
     assignments, (finding,) = read_ical(
-        path, contacts.contacts.values(), NOW.date(), ("rosters", "duty", "ical", 0)
+        path, contacts.contacts.values(), ZoneInfo("UTC"), NOW.date(), ("rosters", "duty", "ical", 0)
     )
     assert not assignments
     assert "событие «Иван Иванов, Сидоров»" in finding.message
     path.write_text("не календарь")
-    assert [one.code for one in read_ical(path, (), NOW.date(), ())[1]] == ["ical.syntax"]
+    assert [one.code for one in read_ical(path, (), ZoneInfo("UTC"), NOW.date(), ())[1]] == ["ical.syntax"]
 
 
 def test_what_is_exported_can_be_imported(tmp_path: Path) -> None:
@@ -231,7 +240,7 @@ def test_what_is_exported_can_be_imported(tmp_path: Path) -> None:
     start, end = at("2026-11-01 00:00"), at("2027-02-01 00:00")
     path = tmp_path / "out.ics"
     path.write_bytes(write_ical(plan, company.contacts, start, end))
-    assignments, findings = read_ical(path, company.contacts.values(), NOW.date(), ())
+    assignments, findings = read_ical(path, company.contacts.values(), ZoneInfo("UTC"), NOW.date(), ())
     assert not findings
     copy = Roster("copy", assignments=tuple(assignments))
     assert list(copy.slices(start, end)) == list(plan.slices(start, end))
