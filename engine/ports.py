@@ -227,12 +227,13 @@ class Recordings(Protocol):
     async def finish(self, company: str, call: str, seconds: float | None) -> Kept | None:
         """Close the call's two legs, join them to stereo (far end left, we right) and keep them; None if there are none.
 
-        `seconds` is how long the call was up, to flag a recording that is shorter. Idempotent.
+        `seconds` is how long the call was up, to flag a recording that is shorter. Idempotent. Raises `TimeoutError` if the legs are
+        still being written, `OSError` or `RuntimeError` if they could not be joined (disk full): finish it again later.
         """
         ...
 
     async def orphans(self) -> Sequence[str]:
-        """Ids of the calls that have legs on disk which nobody has finished."""
+        """Ids of the calls whose recording may not be attached: legs that nobody finished, or finished by an earlier engine lately."""
         ...
 
 

@@ -36,6 +36,8 @@ JOIN_SECONDS = 60.0
 JOIN_SECONDS_A_MINUTE = 6.0
 RECENT_DAYS = 14
 """How far back orphans are looked for in the days' folders. (The folder of live legs is always looked through.)"""
+INHERITED_SECONDS = 2 * 86_400.0
+"""How far back a recording may have been kept by an engine that died before it was attached to its ticket."""
 RENDERED_BYTES = 256 * 1024 * 1024
 RENDERED_KEEP_SECONDS = 3600.0
 
@@ -72,6 +74,7 @@ class RecordingFolder:
         self._rendered = self._root / ".rendered"
         self._form = form
         self._ffmpeg: str | None = None
+        self._inherited: dict[str, None] = {}
         self._workers = Workers("engine.recordings.worker", processes)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -87,7 +90,10 @@ class RecordingFolder:
 
     def _prepare(self) -> str | None:
         self._rendered.mkdir(mode=0o700, parents=True, exist_ok=True)
+        since = time.time() - INHERITED_SECONDS
         for day in self._recent_days():
+            facts = [path for path in day.glob("*.json") if not path.name.endswith(".peaks.json")]
+            self._inherited.update({path.stem: None for path in facts if path.stat().st_mtime > since})
             for leftover in day.glob(
                 ".*.part*"
             ):  # of a crash in the midst of joining; the legs are still there
@@ -113,6 +119,7 @@ class RecordingFolder:
         async with lock:
             legs = await asyncio.to_thread(self._find_legs, call)
             if facts := await asyncio.to_thread(self._kept_already, call, legs):
+                self._inherited.pop(call, None)
                 return facts.kept
             if not legs:
                 return None
@@ -122,13 +129,18 @@ class RecordingFolder:
         return facts.kept
 
     async def orphans(self) -> Sequence[str]:
-        """See `engine.ports.Recordings`. Calls whose legs are seen to be written just now are left out."""
+        """See `engine.ports.Recordings`. Calls whose legs are seen to be written just now are left out.
+
+        An engine may have died after a recording was kept and before the timeline knew: so what was kept in the last days before
+        `open` is named too, until it is finished again. Whoever attaches looks first whether it is attached.
+        """
 
         def look() -> list[str]:
             writing = writers()
             folders = [*self._live, *self._recent_days()]
             found = ((call, path) for folder in folders for call, path in calls_with_legs(folder))
-            return list(dict.fromkeys(call for call, path in found if not writing.hold([path])))
+            unfinished = (call for call, path in found if not writing.hold([path]))
+            return list(dict.fromkeys((*unfinished, *self._inherited)))
 
         return await asyncio.to_thread(look)
 

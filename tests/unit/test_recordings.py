@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -311,3 +312,22 @@ async def test_a_leg_knows_its_company_when_we_do_not(root: Path) -> None:
     async with RecordingFolder(root, form="wav").open() as folder:
         await folder.finish("", "c", 1.0)
         assert (await folder.find("c")).company == "demo"
+
+
+async def test_what_an_earlier_engine_kept_is_named_until_it_is_finished_again(
+    root: Path, live: Path
+) -> None:
+    """It may have died before the timeline knew of the recording."""
+    write_leg(live, "c", "in", tone(FAR, 1.0))
+    write_leg(live, "c", "out", tone(FAR, 1.0))
+    async with RecordingFolder(root, live, form="wav").open() as folder:
+        kept = await folder.finish("demo", "c", 1.0)
+        assert await folder.orphans() == []
+    async with RecordingFolder(root, live, form="wav").open() as folder:
+        assert await folder.orphans() == ["c"]
+        assert await folder.finish("demo", "c", 1.0) == kept
+        assert await folder.orphans() == []
+    now = time.time()
+    os.utime(next(root.rglob("c.json")), (now - 3 * 86_400, now - 3 * 86_400))
+    async with RecordingFolder(root, live, form="wav").open() as folder:
+        assert await folder.orphans() == []

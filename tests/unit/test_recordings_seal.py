@@ -122,7 +122,7 @@ async def test_a_crash_before_the_seal_is_mended_by_finishing_again(
     for side, hertz in (("in", 300), ("out", 700)):
         write_leg(root / "live", "c", side, tone(hertz, 0.5))
     async with RecordingFolder(root, root / "live", form="wav", archive=Archive(root, key)).open() as again:
-        assert await again.orphans() == ["c"]
+        assert sorted(await again.orphans()) == ["a", "b", "c"]
         assert await again.finish("demo", "c", 0.5) == await folder.finish("demo", "c", 0.5)
     assert wrongs(root, key) == []
 
