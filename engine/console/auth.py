@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -25,8 +25,12 @@ ROLE_NAMES = ("viewer", "operator", "supervisor", "admin")
 MIN_PASSWORD = 10
 
 _hasher = PasswordHasher()
-_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9i$T3V4ZmRoc2pka3NsYWpmaGRrc2xhZmpoZGtzbGFmamg"
-"""Verified in place of an unknown user's hash, so that the time taken does not tell who exists."""
+
+
+@cache
+def _nobody() -> str:
+    """Verified in place of an unknown user's hash, so that the time taken does not tell who exists."""
+    return _hasher.hash(secrets.token_urlsafe())
 
 
 def digest(secret: str) -> str:
@@ -51,7 +55,7 @@ async def verify_password(hashed: str | None, password: str) -> bool:
 
     def verify() -> bool:
         try:
-            return _hasher.verify(hashed or _NOBODY, password) and hashed is not None
+            return _hasher.verify(hashed or _nobody(), password) and hashed is not None
         except (VerificationError, InvalidHashError):
             return False
 
@@ -128,25 +132,25 @@ async def _known(accounts: Accounts, name: str) -> User:
 
 @dataclass(slots=True)
 class Gate:
-    """The rate limit in front of password checks: so many tries a minute for each name and each address, two at once in all."""
+    """The rate limit in front of password checks, and two checks at once in all.
 
-    tries: int = 5
+    A name is guessed slowly from one address, and not too fast from all of them; its owner is not locked out by a stranger's few tries.
+    """
+
     window: timedelta = timedelta(minutes=1)
-    _seen: dict[str, deque[datetime]] = field(default_factory=dict)
+    _tries: dict[str, list[datetime]] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
-    def admits(self, now: datetime, *keys: str) -> bool:
-        """Count a try for each key; False if one of them has had too many."""
-        for key in [key for key, times in self._seen.items() if not times or now - times[-1] > self.window]:
-            del self._seen[key]
-        admitted = True
-        for key in keys:
-            times = self._seen.setdefault(key, deque(maxlen=self.tries))
-            if len(times) == self.tries and now - times[0] <= self.window:
-                admitted = False
-            else:
-                times.append(now)
-        return admitted
+    def admits(self, now: datetime, name: str, address: str) -> bool:
+        """Count a try; False if there have been too many within the window."""
+        recent = {key: [at for at in times if now - at < self.window] for key, times in self._tries.items()}
+        self._tries = {key: times for key, times in recent.items() if times}
+        limits = {f"{name} from {address}": 5, f"from {address}": 20, f"name {name}": 40}
+        if any(len(self._tries.get(key, ())) >= limit for key, limit in limits.items()):
+            return False
+        for key in limits:
+            self._tries.setdefault(key, []).append(now)
+        return True
 
     async def sign_in(self, accounts: Accounts, name: str, password: str) -> User | None:
         """The user, if the password is theirs."""

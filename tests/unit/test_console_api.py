@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.console import auth, make_app
 from engine.console.deps import Component
@@ -144,6 +146,31 @@ async def test_a_body_that_does_not_fit(
 
 async def test_what_is_not_json(client: TestClient[Any, Any], w: World) -> None:
     await problem(await client.post("/api/v1/tickets", data=b"{", headers=await bearer(w)), 400)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+bodies = st.fixed_dictionaries({}, optional={key: anything | st.just(value) for key, value in BURST.items()})
+
+
+@settings(max_examples=80, deadline=None)
+@given(bodies=st.lists(bodies | anything, min_size=10, max_size=10), raw=st.binary(max_size=40))
+def test_no_body_breaks_it(bodies: list[Any], raw: bytes) -> None:
+    async def send() -> None:
+        w = world(Path())
+        async with TestClient(TestServer(make_app(w.deps))) as client:
+            headers = await bearer(w)
+            sent = [json.dumps(body).encode() for body in bodies]
+            for body in [*sent, raw]:
+                before = len(w.store.timelines)
+                answer = await client.post("/api/v1/tickets", data=body, headers=headers)
+                assert answer.status in (201, 400, 422), body
+                assert (answer.status == 201) == (len(w.store.timelines) == before + 1)
+
+    asyncio.run(send())
 
 
 async def test_one_winner(client: TestClient[Any, Any], w: World) -> None:

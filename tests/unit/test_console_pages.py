@@ -116,6 +116,9 @@ async def test_guessing_is_slowed_down(client: TestClient[Any, Any], w: World) -
         return [answer.status for answer in answers]
 
     assert await tries() == [401] * 5 + [429]
+    gate = auth.Gate()
+    assert sum(gate.admits(START, f"name{n}", "198.51.100.1") for n in range(30)) == 20
+    assert sum(gate.admits(START, "svetlana", f"198.51.100.{n}") for n in range(2, 99)) == 40
     w.clock.at += timedelta(seconds=61)
     assert (await tries())[0] == 401
 

@@ -17,7 +17,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     """The events after `?after=` (or Last-Event-ID). With `Accept: text/event-stream` it goes on with each new one."""
     _, ticket, history = await ticket_asked(request, "read")
     if "text/event-stream" in request.headers.get("Accept", ""):
-        return await stream(request, _sent(request, ticket, last_seen(request)))
+        return await stream(request, _sent(request, ticket, min(last_seen(request), len(history))))
     after = number(request, "after", 0) or 0
     return reply({"events": [event_json(seq, event) for seq, event in enumerate(history, 1) if seq > after]})
 

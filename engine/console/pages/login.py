@@ -22,7 +22,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     deps, given = request.app[DEPS], await request.post()
     name, password = str(given.get("name", "")).strip(), str(given.get("password", ""))
     gate = request.app[GATE]
-    if not gate.admits(deps.clock.now(), f"name:{name}", f"from:{request.remote}"):
+    if not gate.admits(deps.clock.now(), name, request.remote or ""):
         return render(request, "login.html", 429, next=given.get("next", ""), wrong="login.slow")
     user = await gate.sign_in(deps.accounts, name, password)
     if user is None:
