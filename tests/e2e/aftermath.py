@@ -49,9 +49,7 @@ async def unexpected_texts(installation: Installation, people: People) -> list[s
     involved = {phone.number for phone in people.network.phones if phone.expected or phone.history}
     involved |= {call.caller for call in people.network.calls if not call.incoming}
     return [
-        f"unexpected text: {text}"
-        for text in await installation.texts()
-        if text.get("number", text.get("to")) not in involved
+        f"unexpected text: {text}" for text in await installation.texts() if text["number"] not in involved
     ]
 
 

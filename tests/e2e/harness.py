@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import ctypes
+import dataclasses
 import json
 import os
 import shutil
@@ -24,8 +25,9 @@ from typing import Any, Self
 
 import aiohttp
 
+from engine import config, up
 from engine.asterisk.server import AsteriskServer
-from engine.asterisk.settings import AsteriskSettings, DeskPhone, demo_trunk
+from engine.asterisk.settings import AsteriskSettings
 from engine.demo.softphones import Call, Phone, PhoneNetwork, Resident
 from engine.secrets import load_or_create_secrets
 
@@ -37,14 +39,24 @@ READY_SECONDS = 20.0
 STOP_SECONDS = 8.0
 EVENT_SECONDS = 15.0
 POLL_SECONDS = 0.04
-KEPT = {"asterisk", "secrets.json", "live", "sounds"}
-"""What of the data directory outlives a test: Asterisk's tree, the secrets, and the prompts, which are slow to speak."""
+RTP_PORTS = 200
+KEPT = {"asterisk", "secrets.json", "sounds", "recordings"}
+"""What of the data directory outlives a test: Asterisk's tree, the secrets, the prompts (slow to speak), and the folder in
+which Asterisk begins its recordings, though nothing in it."""
 
 Json = dict[str, Any]
 
 
 class EngineFailedError(RuntimeError):
     """The engine did not start, or is not there any more; the text ends with the last lines of its log."""
+
+
+class ApiError(RuntimeError):
+    """The API refused: `status`, and `body`, which is the decoded problem details."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"{status} {body}")
+        self.status, self.body = status, body
 
 
 @dataclass(frozen=True)
@@ -94,20 +106,12 @@ def free_base_port() -> int:
 
 
 def asterisk_settings(data_dir: Path, base_port: int) -> AsteriskSettings:
-    """The Asterisk of a demo installation in `data_dir`, with the secrets that the engine will find there."""
-    secrets = load_or_create_secrets(data_dir / "secrets.json")
-    return AsteriskSettings(
-        prefix=PREFIX,
-        run_dir=data_dir / "asterisk",
-        base_port=base_port,
-        ari_password=secrets.ari_password,
-        ami_password=secrets.ami_password,
-        live_dir=data_dir / "live",
-        sounds_dir=data_dir / "sounds",
-        trunks=(demo_trunk(base_port),),
-        desk_phones=tuple(DeskPhone(name, password) for name, password in secrets.desk_phones.items()),
-        rtp_ports=200,
-    )
+    """The Asterisk of a demo installation in `data_dir`, as `dozvon up` would start it."""
+    environment = {"DOZVON_BASE_PORT": str(base_port), "DOZVON_DATA_DIR": str(data_dir)}
+    settings = config.load(environment=environment)
+    secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
+    made = up.asterisk_settings(settings, secrets)
+    return dataclasses.replace(made, prefix=PREFIX, rtp_ports=RTP_PORTS)
 
 
 @dataclass
@@ -148,8 +152,8 @@ class Installation:
         for path in self.data_dir.iterdir():
             if path.name not in KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for path in (self.data_dir / "live").glob("*"):
-            path.unlink()
+        for path in self.server.settings.live_dir.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.open_tickets_allowed = False
         self.environment.clear()
         if not self.token:
@@ -242,14 +246,17 @@ class Installation:
 
     # -- what it says ----------------------------------------------------------------------------------------
 
-    async def request(self, method: str, path: str, body: Json | None = None) -> Any:
-        """One API request; the decoded answer. Raises `aiohttp.ClientResponseError` on a status from 400."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+    async def request(self, method: str, path: str, body: Json | None = None, **headers: str) -> Any:
+        """One API request; the decoded answer. Raises `ApiError` on a status from 400."""
+        headers = {"Authorization": f"Bearer {self.token}", **headers}
         async with (
-            aiohttp.ClientSession(headers=headers, raise_for_status=True) as client,
+            aiohttp.ClientSession(headers=headers) as client,
             client.request(method, f"{self.console}{path}", json=body) as answer,
         ):
-            return await answer.json() if answer.content_type.endswith("json") else await answer.read()
+            said = await answer.json() if answer.content_type.endswith("json") else await answer.read()
+            if answer.status >= 400:
+                raise ApiError(answer.status, said)
+            return said
 
     async def get(self, path: str) -> Any:
         return await self.request("GET", path)
