@@ -65,7 +65,7 @@ class _Process:
                 *("-m", self._module),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C is for the engine, which then ends its workers itself
+                start_new_session=True,  # a Ctrl-C is for the engine, which then ends its workers, and what they run, itself
             )
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -80,7 +80,9 @@ class _Process:
         if process := self._process:
             self._process = None
             with suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(
+                    process.pid, signal.SIGKILL
+                )  # with the programs that it runs, which might go on writing
             await process.wait()
 
 
