@@ -196,6 +196,10 @@ class Store(Protocol):
         """The tickets whose walk is not over (see `engine.domain.escalation.Walk.over`)."""
         ...
 
+    async def open_tickets(self, company: str) -> Sequence[int]:
+        """The company's tickets that are neither done nor closed, oldest first."""
+        ...
+
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:
         """(ticket, call) of every `CallStarted` that has no `CallEnded`: what a crash left open."""
         ...

@@ -18,7 +18,7 @@ from engine.domain.events import (
     TextQueued,
     TicketReopened,
 )
-from engine.flows import filing, hotline, stand_in, texting
+from engine.flows import filing, hotline, staff_line, stand_in, texting
 from engine.flows.deps import Deps
 from engine.flows.walker import walk
 from engine.ports import Leg, StandIn
@@ -66,7 +66,12 @@ class Service:
                 line = company.line(leg.did) or company.lines[0]
                 if line.did != leg.did:
                     log.error("a number was dialled that no company has", did=leg.did)
-                await hotline.answer(leg, company, line, self._d)
+                contact = company.staff(leg.number)
+                about = await staff_line.concerns(company, contact, self._d) if contact else ()
+                if contact is not None and about:
+                    await staff_line.answer(leg, company, contact, about, self._d)
+                else:
+                    await hotline.answer(leg, company, line, self._d)
             except Exception:
                 log.exception("a call broke")
 

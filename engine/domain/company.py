@@ -40,6 +40,10 @@ class Company:
         """Whether the number is on the allow-list of destinations."""
         return number.startswith(self.allowed_numbers)
 
+    def staff(self, number: str | None) -> Contact | None:
+        """Whose number it is, among the staff; None for anybody else."""
+        return next((one for one in self.contacts.values() if number in one.numbers + one.reserve), None)
+
     def line(self, did: str | None) -> Line | None:
         """The line behind a DID, or None."""
         return next((line for line in self.lines if line.did == did), None)

@@ -42,7 +42,7 @@ CLASS_WORDS = {
     Urgency.URGENT: "Срочная заявка",
     Urgency.NORMAL: "Заявка",
 }
-MENU = "Отказаться: два. Повторить: три."
+MENU = "Отказаться: два. Повторить: три. Соединить с жильцом: четыре."
 ACCEPTED = "Принято. Заявка за вами."
 DECLINED = "Понятно, вызываем следующего."
 WHY_DECLINED = "Скажите почему. Не могу выехать: один. Нет связи: два. Занят на другой заявке: три."
@@ -50,6 +50,14 @@ THANK_YOU = "Спасибо."
 WRONG_KEY = "Такой команды нет."
 TICKET_CLOSED = "Заявка уже закрыта. Спасибо."
 NO_KEY = "Ответа нет, вызываем следующего. До свидания."
+
+CALLBACK_MENU = "Принять: один. Отказаться: два. Соединить с жильцом: четыре."
+YOURS = "Заявка за вами."
+REPORT_MENU = "Прибыли: один. Авария локализована: два. Работы закончены: три. Соединить с жильцом: четыре. Отказаться: пять."
+CONNECTING = "Соединяем с жильцом."
+NO_RESIDENT = "Номер жильца неизвестен."
+RESIDENT_AWAY = "Жилец не отвечает."
+STAFF_CALLS = "Здравствуйте. С вами соединяется сотрудник аварийной службы. Разговор записывается."
 
 DECLINE_REASONS = {"1": "cannot_go", "2": "no_coverage", "3": "busy_elsewhere"}
 
@@ -94,6 +102,7 @@ def done_question(number: int) -> Parts:
 def fixed_parts() -> Parts:
     """Every sentence that does not depend on a ticket: rendered at set-up."""
     menus = (MENU, ACCEPTED, DECLINED, WHY_DECLINED, THANK_YOU, WRONG_KEY, TICKET_CLOSED, NO_KEY)
+    connecting = (CALLBACK_MENU, YOURS, REPORT_MENU, CONNECTING, NO_RESIDENT, RESIDENT_AWAY, STAFF_CALLS)
     hotline = (
         RECORDED,
         EMERGENCY_OR_NOT,
@@ -103,7 +112,7 @@ def fixed_parts() -> Parts:
         THANKS,
         BACK_AGAIN,
     )
-    return menus + hotline + tuple(accept_prompt(key) for key in "156789")
+    return menus + connecting + hotline + tuple(accept_prompt(key) for key in "156789")
 
 
 # --- texts -------------------------------------------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
+from engine.flows.gate import Gates
+from engine.flows.lobby import Lobby
 from engine.ports import Clock, Companies, Recordings, Store, Telephony, Texts, Voice
 
 ACCEPT_KEYS = "56789"
@@ -50,6 +52,10 @@ class Deps:
     texts: Texts
     clock: Clock
     companies: Companies
+    gates: Gates = field(default_factory=Gates)
+    """The limits of the trunks."""
+    lobby: Lobby = field(default_factory=Lobby)
+    """The callers who are on the line now."""
     reached: Callable[[str], None] = lambda _: None
     """Told of each named point that a flow reaches; the crash tests kill the engine at one of them (`FAILPOINTS`)."""
     draw_key: Callable[[], str] = draw_accept_key

@@ -11,8 +11,8 @@ from datetime import timedelta
 import structlog
 
 from engine.domain import wording
-from engine.domain.errors import AttemptExists, HungUp, TelephonyAway, TicketIsClosed, VoiceFailed
-from engine.domain.escalation import Ring
+from engine.domain.errors import AttemptExists, HungUp, NotKnown, TelephonyAway, TicketIsClosed, VoiceFailed
+from engine.domain.escalation import Ring, may_ring
 from engine.domain.events import (
     CallAnswered,
     CallEnded,
@@ -21,9 +21,9 @@ from engine.domain.events import (
     KeyPressed,
     RobocallAnswered,
 )
-from engine.domain.model import CallKind, Outcome, Purpose, Via
+from engine.domain.model import CallKind, Outcome, Purpose, Urgency, Via
 from engine.domain.ticket import Ticket
-from engine.flows import verbs
+from engine.flows import connect, verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
 from engine.ports import Dial, DialFailed, Leg
@@ -45,7 +45,9 @@ class Attempt:
     ring: Ring
     company: str
     caller_id: str | None = None
+    urgency: Urgency = Urgency.EMERGENCY
     _scope: asyncio.Timeout | None = field(default=None, init=False)
+    _limit: asyncio.Timeout | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def stop(self) -> None:
@@ -56,6 +58,9 @@ class Attempt:
 
     async def run(self, d: Deps) -> DialEnded | None:
         """Ring, brief, hear the answer. Returns what became of it (None: that is on the timeline already)."""
+        if not self._allowed(d):
+            log.error("a number that may not be dialled was not dialled", attempt=self.ring.attempt)
+            return self._ended(d, Outcome.UNREACHABLE, reason="not_allowed")
         dial = Dial(
             self.ring.attempt,
             self.ring.number,
@@ -67,6 +72,7 @@ class Attempt:
         try:
             async with self._voice_ready(d), AsyncExitStack() as stack:
                 async with self._stoppable():
+                    await stack.enter_async_context(d.gates.of(self.ring.trunk).slot(self.urgency))
                     leg = await stack.enter_async_context(d.phone.dial(dial))
                 return await self._talk(leg, d)
         except DialFailed as end:
@@ -121,7 +127,7 @@ class Attempt:
         """Brief and ask; if somebody else takes the ticket meanwhile, say who did."""
         ask = self._ask_to_accept if self.ring.purpose is Purpose.ACCEPT else self._ask_progress
         try:
-            async with self._stoppable(), asyncio.timeout(d.robocall_seconds):
+            async with self._stoppable(), asyncio.timeout(d.robocall_seconds) as self._limit:
                 if again:
                     await talk.say(wording.BACK_AGAIN)
                 return await ask(talk, key, d)
@@ -140,17 +146,28 @@ class Attempt:
 
     async def _ask_to_accept(self, talk: Conversation, key: str, d: Deps) -> Outcome:
         """«Аварийная заявка … Чтобы принять, нажмите семь.»"""
-        for _ in range(ASKINGS):
+        silences = 0
+        while silences < ASKINGS:
             ticket = Ticket.of(await d.store.history(self.ticket))
             parts = (*wording.briefing(self.ticket, ticket), wording.accept_prompt(key), wording.MENU)
-            pressed = await talk.ask(*parts, keys=f"{key}23", wait=KEY_WAIT_SECONDS)
+            pressed = await talk.ask(*parts, keys=f"{key}234", wait=KEY_WAIT_SECONDS)
             await self._note_key(pressed, "accept", d)
+            if pressed == "4":
+                await self._connect(talk, d)
             if pressed == key:
                 return await self._accept(talk, d)
             if pressed == "2":
                 return await self._decline(talk, d)
+            silences += pressed is None
         await talk.say(wording.NO_KEY)
         return Outcome.MACHINE
+
+    async def _connect(self, talk: Conversation, d: Deps) -> None:
+        """A talk between people is not limited by what a robot may say."""
+        assert self._limit is not None
+        self._limit.reschedule(None)
+        await connect.with_resident(talk, self.ticket, d)
+        self._limit.reschedule(asyncio.get_running_loop().time() + d.robocall_seconds)
 
     async def _accept(self, talk: Conversation, d: Deps) -> Outcome:
         """The conditional write; then the words, which are true whoever won."""
@@ -215,8 +232,22 @@ class Attempt:
             outcome = Outcome.ACCEPTED
         return self._ended(d, outcome, cause)
 
+    def _allowed(self, d: Deps) -> bool:
+        """The last check before a phone rings: is the number on the company's list, and does the class allow it at this hour?"""
+        try:
+            company = d.company(self.company)
+        except NotKnown:
+            return True  # the company's files are gone; the decision checked the number when they were there
+        now = d.clock.now()
+        return company.may_dial(self.ring.number) and may_ring(self.urgency, self.ring.callee, now)
+
     def _ended(
-        self, d: Deps, outcome: Outcome, cause: int | None = None, tech_cause: int | None = None
+        self,
+        d: Deps,
+        outcome: Outcome,
+        cause: int | None = None,
+        tech_cause: int | None = None,
+        reason: str | None = None,
     ) -> DialEnded:
         return DialEnded(
             at=d.clock.now(),
@@ -224,6 +255,7 @@ class Attempt:
             outcome=outcome,
             cause=cause,
             tech_cause=tech_cause,
+            reason=reason,
         )
 
     @asynccontextmanager

@@ -46,7 +46,8 @@ async def answer(leg: Leg, company: Company, line: Line, d: Deps) -> None:
     call = await Call.begin(leg, company, line, d)
     try:
         async with leg, asyncio.timeout(CALL_SECONDS):
-            await call.talk()
+            with d.lobby.seat(call.ticket, leg) as seat:
+                await seat.unless_called(call.talk())
     except HungUp:
         log.info("the caller hung up", call=leg.id, ticket=call.ticket)
     except TimeoutError:

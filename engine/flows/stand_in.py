@@ -15,7 +15,7 @@ from engine.domain.events import (
     Noted,
     TicketOpened,
 )
-from engine.domain.model import CallKind, Contact, Premises, Urgency, Via
+from engine.domain.model import CallKind, Premises, Urgency, Via
 from engine.flows import verbs
 from engine.flows.deps import Deps
 from engine.ports import StandIn, StoodInCall
@@ -46,7 +46,7 @@ def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
     resident = company.residents.get(call.caller or "")
     premises = verbs.premises_of(company, resident.house, resident.flat) if resident else Premises()
     now = d.clock.now()
-    acceptor = _contact(company, call.accepted_by)
+    acceptor = company.staff(call.accepted_by)
     urgency = Urgency.EMERGENCY if call.spoke else company.unclear_is
     events: list[Event] = [
         TicketOpened(
@@ -74,10 +74,6 @@ def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
     else:
         events += started
     return events
-
-
-def _contact(company: Company, number: str | None) -> Contact | None:
-    return next((c for c in company.contacts.values() if number in c.numbers + c.reserve), None)
 
 
 def _note(call: StoodInCall) -> str:

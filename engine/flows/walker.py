@@ -116,14 +116,14 @@ class Walker:
                     leg = self.d.phone.adopt(attempt)
                     if leg is not None and (ring := _ring_of(state, history, attempt)):
                         mine.add(attempt)
-                        effects.append(partial(self._begin, ring, state.company, leg))
+                        effects.append(partial(self._begin, ring, state, leg))
                     else:
                         await self._silence(attempt)
                         _take(state, ticket, batch, DialEnded(at=now, attempt=attempt, outcome=Outcome.LOST))
                 case Ring():
                     mine.add(action.attempt)
                     _take(state, ticket, batch, _intent(state, action, now))
-                    effects.append(partial(self._begin, action, state.company))
+                    effects.append(partial(self._begin, action, state))
                 case _:
                     for event in self._events_of(action, state, ticket, now):
                         _take(state, ticket, batch, event)
@@ -214,9 +214,11 @@ class Walker:
         if attempt in self.live:
             self.live[attempt].stop()
 
-    def _begin(self, ring: Ring, company: str, leg: Leg | None = None) -> None:
+    def _begin(self, ring: Ring, state: Walk, leg: Leg | None = None) -> None:
         """Let the phone ring (or go on talking), as a task of ours."""
-        attempt = Attempt(self.ticket, ring, company, self._caller_id(company))
+        caller_id = self._caller_id(state.company)
+        urgency = state.urgency or Urgency.EMERGENCY
+        attempt = Attempt(self.ticket, ring, state.company, caller_id, urgency)
         self.live[ring.attempt] = attempt
         self.group.create_task(self._attempt(attempt, leg), name=f"attempt {ring.attempt}")
 

@@ -126,6 +126,10 @@ class Store:
         """See `ports.Store.escalating`; ordered by number."""
         return [row.number for row in await self.read.rows(_ESCALATING)]
 
+    async def open_tickets(self, company: str) -> Sequence[int]:
+        """See `ports.Store.open_tickets`."""
+        return [row.number for row in await self.read.rows(_OPEN_TICKETS, {"company": company})]
+
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:
         """See `ports.Store.calls_without_end`; in the order in which they began."""
         return [(row.ticket, row.id) for row in await self.read.rows(_CALLS_WITHOUT_END)]
@@ -192,6 +196,11 @@ _LENGTH = sa.select(sa.func.max(events.c.seq).label("length")).where(
 )
 _TICKET_OF_CALL = sa.select(calls.c.ticket).where(calls.c.id == sa.bindparam("call"))
 _ESCALATING = sa.select(tickets.c.number).where(~tickets.c.walk_over).order_by(tickets.c.number)
+_OPEN_TICKETS = (
+    sa.select(tickets.c.number)
+    .where(tickets.c.company == sa.bindparam("company"), tickets.c.status.not_in(["done", "closed"]))
+    .order_by(tickets.c.number)
+)
 _CALLS_WITHOUT_END = (
     sa.select(calls.c.ticket, calls.c.id)
     .where(calls.c.started, calls.c.ended_at.is_(None))

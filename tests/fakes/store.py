@@ -18,6 +18,7 @@ from engine.domain.events import (
     TextSent,
     TicketOpened,
 )
+from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
 
 FIRST_TICKET = 1001
@@ -81,6 +82,12 @@ class MemoryStore:
 
     async def escalating(self) -> Sequence[int]:
         return [ticket for ticket, timeline in self.timelines.items() if not Walk.of(ticket, timeline).over]
+
+    async def open_tickets(self, company: str) -> Sequence[int]:
+        states = {number: Ticket.of(events) for number, events in self.timelines.items()}
+        return [
+            n for n, one in states.items() if one.company == company and one.is_open and one.status != "done"
+        ]
 
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:
         begun: dict[tuple[int, str], Event] = {}

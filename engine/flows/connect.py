@@ -1,0 +1,83 @@
+"""Connect a member of staff with the resident: with the caller who is still on the line, else by calling them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from engine.domain import wording
+from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
+from engine.domain.events import CallAnswered, CallEnded, CallStarted
+from engine.domain.model import CallKind, Urgency
+from engine.domain.ticket import Ticket
+from engine.flows.conversation import Conversation
+from engine.flows.deps import Deps
+from engine.ports import Dial, DialFailed, Leg
+
+log = structlog.get_logger()
+
+RING_SECONDS = 30.0
+TALK_SECONDS = 900.0
+
+
+async def with_resident(talk: Conversation, ticket: int, d: Deps) -> None:
+    """Let the far end of `talk` speak with the ticket's resident. Returns when the resident is gone, or could not be had.
+
+    Raises `HungUp` when the member of staff hangs up.
+    """
+    async with d.lobby.meet(ticket) as waiting:
+        if waiting is not None:
+            await talk.say(wording.CONNECTING)
+            await _together(talk.leg, waiting, d)
+            return
+    state = Ticket.of(await d.store.history(ticket))
+    if state.phone is None or not d.company(state.company).may_dial(state.phone):
+        await talk.say(wording.NO_RESIDENT)
+        return
+    await talk.say(wording.CONNECTING)
+    try:
+        await _call(talk.leg, ticket, state, d)
+    except (DialFailed, AttemptExists, TelephonyAway):
+        await talk.say(wording.RESIDENT_AWAY)
+
+
+async def _call(staff: Leg, ticket: int, state: Ticket, d: Deps) -> None:
+    """Ring the resident and bridge the two. The call is on the timeline and recorded like any other."""
+    assert state.phone is not None
+    company = d.company(state.company)
+    call = f"{ticket}-r{1 + sum(one.startswith(f'{ticket}-r') for one in state.calls)}"
+    await d.store.append(
+        ticket, [CallStarted(at=d.clock.now(), call=call, kind=CallKind.CALLBACK, number=state.phone)]
+    )
+    loop, up_since, cause, by = asyncio.get_running_loop(), None, 16, "us"
+    dial = Dial(call, state.phone, RING_SECONDS, caller_id=company.caller_id, company=company.id)
+    try:
+        async with d.gates.of(0).slot(Urgency.EMERGENCY), d.phone.dial(dial) as resident:
+            up_since = loop.time()
+            await d.store.append(ticket, [CallAnswered(at=d.clock.now(), call=call)])
+            try:
+                await Conversation(resident, d.voice).say(wording.STAFF_CALLS)
+                await _together(staff, resident, d)
+            except HungUp as end:
+                if staff.hung_up is not None:
+                    raise
+                cause, by = end.cause, "caller"
+    finally:
+        seconds = round(loop.time() - up_since, 3) if up_since is not None else 0.0
+        ended = CallEnded(at=d.clock.now(), call=call, cause=cause, by=by, seconds=seconds)
+        await asyncio.shield(d.store.append(ticket, [ended]))
+
+
+async def _together(staff: Leg, resident: Leg, d: Deps) -> None:
+    """Bridge the two until one of them leaves. Raises `HungUp` if it was the member of staff."""
+    async with d.phone.bridge(staff, resident):
+        gone = [asyncio.create_task(leg.ended(), name=f"bridged {leg.id}") for leg in (staff, resident)]
+        try:
+            await asyncio.wait(gone, timeout=TALK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in gone:
+                task.cancel()
+            await asyncio.wait(gone)
+    if staff.hung_up is not None:
+        raise HungUp(staff.hung_up)
