@@ -99,7 +99,7 @@ class GuardedProtocol(AMIProtocol):  # type: ignore[misc]
 
     def close(self) -> None:
         """Whoever waits for an answer is told, which panoramisk forgets for actions that it will not repeat."""
-        for action in set(self.responses.values()):
+        for action in tuple(self.responses.values()):
             if not action.future.done():
                 action.future.set_exception(AmiAway("the connection to Asterisk's manager was lost"))
         super().close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -35,7 +36,8 @@ class AriAddress:
     @property
     def headers(self) -> dict[str, str]:
         """In a header and never in the URL, where access logs would keep it."""
-        return {"Authorization": aiohttp.encode_basic_auth(self.username, self.password)}
+        credentials = b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return {"Authorization": f"Basic {credentials}"}
 
 
 class AiohttpRest:
