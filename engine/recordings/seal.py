@@ -6,11 +6,13 @@ before it, across days, so that no line, and no day but the last, can be taken a
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -123,12 +125,14 @@ class Link:
 
 
 class Chain:
-    """A company's chain, to append to. One process at a time, one call at a time."""
+    """A company's chain, to append to. Several processes may (the engine, a command): a lock on a file keeps them in turn."""
 
     def __init__(self, company_folder: Path, key: Ed25519PrivateKey) -> None:
         self._folder = company_folder
         self._key = key
         self._last: Link | None = None
+        self._end: tuple[Path, int] | None = None
+        """The file that `_last` stands in, and how long it was: another length means that somebody else went on."""
 
     def append(
         self,
@@ -141,33 +145,23 @@ class Chain:
         now: datetime | None = None,
     ) -> Link:
         """Sign and append a line, durably. A line that a crash cut is taken away first: nobody was told that it was there."""
-        last = self._last or self._find_last()
-        at = max(now or datetime.now(UTC), last.at if last else datetime.min.replace(tzinfo=UTC))
-        link = Link(
-            last.n + 1 if last else 1,
-            at,
-            what,
-            recording,
-            last.hash if last else genesis(self._folder),
-            files or {},
-            by,
-            reason,
-        )
-        digest = hashlib.sha256(link.content())
-        signature = self._key.sign(digest.digest()).hex()
-        sealed = Link(
-            link.n, link.at, what, recording, link.prev, link.files, by, reason, digest.hexdigest(), signature
-        )
-        path = self._folder / f"{at.date():%Y/%m/%d}" / CHAIN
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            _cut_torn_line(path, file.fileno())
-            file.write(sealed.line())
-            file.flush()
-            os.fsync(file.fileno())
-        keep.sync_folder(path.parent)
-        self._last = sealed
-        return sealed
+        with self._turn():
+            today = now or datetime.now(UTC)
+            last = self._find_last(today.date())
+            at = max(today, last.at) if last else today
+            n, prev = (last.n + 1, last.hash) if last else (1, genesis(self._folder))
+            link = Link(n, at, what, recording, prev, files or {}, by, reason)
+            digest = hashlib.sha256(link.content())
+            link = replace(link, hash=digest.hexdigest(), signature=self._key.sign(digest.digest()).hex())
+            path = self._path(at.date())
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(link.line())
+                file.flush()
+                os.fsync(file.fileno())
+                self._last, self._end = link, (path, file.tell())
+            keep.sync_folder(path.parent)
+            return link
 
     def sealed(self, recording: str, since: date) -> bool:
         """Whether the recording was sealed on that day or later."""
@@ -178,7 +172,21 @@ class Chain:
             for link in links(path, strict=False)
         )
 
-    def _find_last(self) -> Link | None:
+    def _path(self, day: date) -> Path:
+        return self._folder / f"{day:%Y/%m/%d}" / CHAIN
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._folder / ".chain.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _find_last(self, today: date) -> Link | None:
+        if self._end:
+            path, length = self._end
+            if path >= self._path(today) and path.exists() and path.stat().st_size == length:
+                return self._last
         for path in reversed(chain_files(self._folder)):
             _cut_torn_line(path)
             if found := list(links(path, strict=False)):
@@ -186,10 +194,10 @@ class Chain:
         return None
 
 
-def _cut_torn_line(path: Path, descriptor: int | None = None) -> None:
+def _cut_torn_line(path: Path) -> None:
     data = path.read_bytes()
     if data and not data.endswith(b"\n"):
-        os.truncate(path if descriptor is None else descriptor, data.rfind(b"\n") + 1)
+        os.truncate(path, data.rfind(b"\n") + 1)
 
 
 def genesis(company_folder: Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -47,7 +48,7 @@ async def folder(root: Path, archive: Archive) -> AsyncIterator[RecordingFolder]
         yield opened
 
 
-def wrongs(root: Path, key: Ed25519PrivateKey, known: tuple[str, ...] = CALLS) -> list[str]:
+def wrongs(root: Path, key: Ed25519PrivateKey, known: Iterable[str] = CALLS) -> list[str]:
     return [str(wrong) for wrong in verify(root, key.public_key(), known)]
 
 
@@ -136,6 +137,18 @@ def test_days_are_linked(tmp_path: Path, key: Ed25519PrivateKey) -> None:
     assert wrongs(tmp_path, key, ()) == []
     chain_files(company)[1].unlink()  # a whole day
     assert len(wrongs(tmp_path, key, ())) == 1
+
+
+def test_two_processes_take_turns(tmp_path: Path, key: Ed25519PrivateKey) -> None:
+    engine, command = Chain(tmp_path / "demo", key), Chain(tmp_path / "demo", key)
+    day = datetime(2026, 11, 21, 23, 59, tzinfo=UTC)
+    for minute in range(6):
+        (command if minute % 3 else engine).append(
+            KEPT, f"r{minute}", now=day + timedelta(minutes=minute // 2)
+        )
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda n: Chain(tmp_path / "demo", key).append(KEPT, f"s{n}"), range(20)))
+    assert wrongs(tmp_path, key, [f"r{n}" for n in range(6)] + [f"s{n}" for n in range(20)]) == []
 
 
 def test_a_clock_that_went_back_does_not_break_the_chain(tmp_path: Path, key: Ed25519PrivateKey) -> None:
