@@ -33,7 +33,7 @@ from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
 from engine.files.watch import Companies, company_folders, import_company
 from engine.flows.deps import FAILPOINTS, Deps
-from engine.recordings import RecordingFolder
+from engine.recordings import Archive, RecordingFolder, load_key
 from engine.secrets import load_or_create_secrets
 from engine.service import Service
 from engine.share import share_dir
@@ -111,7 +111,10 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
                 settings.inside("sounds", "spoken"),
             ).open()
         )
-        recordings = await stack.enter_async_context(RecordingFolder(settings.recordings).open())
+        seal_key = await asyncio.to_thread(load_key, settings.inside("recordings.pem"))
+        recordings = await stack.enter_async_context(
+            RecordingFolder(settings.recordings, archive=Archive(settings.recordings, seal_key)).open()
+        )
         address = AriAddress(settings.asterisk.host, settings.base_port + 2, "dozvon", secrets.ari_password)
         manager = AmiAddress(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
         ami = await stack.enter_async_context(Ami(manager))
