@@ -87,6 +87,7 @@ class Service:
                     log.warning("events were missed and are read again", reason=str(lost))
 
     async def _catch_up(self) -> None:
+        """What stands open on disk: its walks and texts. A store that is away is asked again; nobody may be forgotten."""
         for ticket in await self._d.store.escalating():
             self._walk(ticket)
         for ticket, text in await self._d.store.unsent_texts():

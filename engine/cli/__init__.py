@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -33,8 +35,8 @@ def settings(
     ),
 ) -> None:
     """Read the settings before any command."""
-    from pathlib import Path
-
+    if config:
+        os.environ["DOZVON_CONFIG"] = config  # for the processes that `up` starts
     context.obj = State(load(Path(config) if config else None))
 
 
