@@ -17,7 +17,9 @@ from tests.contract.worlds import DID, FakeWorld, World, asterisk_world
 
 ANNA, BORIS = "+79000000001", "+79000000002"
 RESIDENT = "+79160000042"
-PROMPT_SECONDS = 0.5
+PROMPT_SECONDS = 1.0
+SLACK = 3.0
+"""Seconds by which a busy machine may be late."""
 SOON = 5.0
 """Seconds that nothing in here takes; no test waits for them unless it fails."""
 
@@ -100,7 +102,7 @@ async def test_nobody_answers(world: World) -> None:
         async with world.telephony.dial(dial(ring_seconds=1.2)):
             pass
     assert failed.value.outcome is Outcome.NO_ANSWER
-    assert asyncio.get_running_loop().time() - began == pytest.approx(1.2, abs=0.3)
+    assert 1.2 <= asyncio.get_running_loop().time() - began < 1.2 + SLACK
 
 
 async def test_a_phone_that_is_switched_off(world: World) -> None:
@@ -216,7 +218,7 @@ async def test_keys_pressed_early_wait(world: World) -> None:
     world.phone(ANNA).answers().presses("7")
     async with world.telephony.dial(dial()) as leg:
         await leg.play(world.sound(PROMPT_SECONDS))
-        assert await leg.key(0) == "7"
+        assert await leg.key(SLACK) == "7"
 
 
 async def test_keys_can_be_forgotten(world: World) -> None:
@@ -241,7 +243,7 @@ async def test_sounds_are_played_to_their_end(world: World) -> None:
     async with world.telephony.dial(dial()) as leg:
         began = asyncio.get_running_loop().time()
         await leg.play(world.sound(0.4), world.sound(0.6))
-        assert asyncio.get_running_loop().time() - began == pytest.approx(1.0, abs=0.3)
+        assert 0.95 <= asyncio.get_running_loop().time() - began < 1.0 + SLACK
         await world.phone(ANNA).history[-1].hears(0.5, timeout=SOON)
 
 
@@ -253,7 +255,7 @@ async def test_cancelling_stops_the_sound(world: World) -> None:
         playing.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.wait_for(playing, 1.0)
-        async with asyncio.timeout(3.0):  # not behind the rest of what was stopped
+        async with asyncio.timeout(SOON):  # not behind the rest of what was stopped
             await leg.play(world.sound(0.3))
 
 
@@ -265,7 +267,7 @@ async def test_a_sound_cancelled_at_once_is_not_heard_later(world: World) -> Non
         playing.cancel()
         with suppress(asyncio.CancelledError):
             await playing
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(SOON):
             await leg.play(world.sound(0.3))
 
 
@@ -280,7 +282,7 @@ async def test_hanging_up_is_heard_in_whatever_is_awaited(world: World, awaited:
             with pytest.raises(HungUp) as hung:
                 await (leg.play(world.sound(10.0)) if awaited == "play" else leg.key(10.0))
             assert hung.value.cause == Cause.NORMAL
-        assert asyncio.get_running_loop().time() - began < 1.5
+        assert asyncio.get_running_loop().time() - began < 0.4 + SLACK
         assert leg.hung_up == Cause.NORMAL
         for again in (leg.play(world.sound(1.0)), leg.key(10.0)):
             with pytest.raises(HungUp):
