@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.domain.errors import NotKnown
 from engine.recordings import keep
-from engine.recordings.join import sha256
+from engine.recordings.formats import sha256
 from engine.recordings.keep import Facts
 from engine.recordings.seal import ERASED, HELD, KEPT, RELEASED, Chain, chain_files, links
 

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.recordings import keep
 from engine.recordings.folder import Listened, RecordingFolder
-from engine.recordings.join import sha256
+from engine.recordings.formats import sha256
 from engine.recordings.keep import Facts
 from engine.recordings.seal import chain_files, links
 

@@ -20,7 +20,7 @@ from engine.domain.errors import NotKnown
 from engine.ports import Kept
 from engine.recordings import keep
 from engine.recordings.archive import Archive
-from engine.recordings.join import CONTENT_TYPES, find_ffmpeg
+from engine.recordings.formats import CONTENT_TYPES, find_ffmpeg
 from engine.recordings.keep import Facts, LegFacts
 from engine.recordings.legs import Leg, calls_with_legs, is_call_id, leg_paths, read_leg, writers
 from engine.workers import URGENT, Workers

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import warnings
 import wave
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.recordings.formats import ENCODERS, sha256
 from engine.recordings.legs import SAMPLE_BYTES, SIDES, USUAL_RATE, Leg, read_leg
 from engine.workers import Answer, Errand
 
@@ -26,25 +25,6 @@ PEAK_FULL_SCALE = 1000
 BLOCK_SECONDS = 30
 SILENT_BELOW = 128
 """A leg that never exceeds this amplitude (−48 dBFS) carries line noise at most."""
-ENCODERS = {
-    # «audio» rather than «voip»: the latter filters what a court might want to hear, and saves a third only.
-    "opus": ("-c:a", "libopus", "-b:a", "32k", "-application", "audio", "-f", "ogg"),
-    "flac": ("-c:a", "flac", "-f", "flac"),
-    "wav": ("-c:a", "pcm_s16le", "-f", "wav"),
-}
-CONTENT_TYPES = {"opus": "audio/ogg; codecs=opus", "flac": "audio/flac", "wav": "audio/wav"}
-
-
-def find_ffmpeg() -> str | None:
-    """An ffmpeg: the one on the PATH, else the one that PyPI's `imageio-ffmpeg` carries, else none."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError, OSError):
-        return None
 
 
 def join(errand: Errand) -> Answer:
@@ -149,12 +129,6 @@ def render(errand: Errand) -> Answer:
             while data := stereo.readframes(BLOCK_SECONDS * stereo.getframerate()):
                 mono.writeframes(np.frombuffer(data, "<i2").reshape(-1, 2)[:, SIDES.index(leg)].tobytes())
     return {"bytes": into.stat().st_size}
-
-
-def sha256(path: Path) -> str:
-    """The file's hash, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

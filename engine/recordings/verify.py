@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from engine.recordings import keep
-from engine.recordings.join import sha256
+from engine.recordings.formats import sha256
 from engine.recordings.legs import calls_with_legs
 from engine.recordings.seal import CHAIN, ERASED, KEPT, Link, chain_files, genesis
 

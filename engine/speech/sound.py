@@ -18,9 +18,6 @@ RMS_DBFS = -20.0
 _SILENCE_DBFS = -50.0
 _FRAME = RATE // 100
 
-VERSION = 1
-"""Part of a cached sound's name: raise it when the same text would come out differently."""
-
 
 def telephone(samples: NDArray[np.int16], rate: int) -> bytes:
     """Render mono 16-bit samples at `rate` Hz as a WAV of 8 kHz, mono, s16. Raises `ValueError` if nothing is heard in them."""

@@ -16,12 +16,13 @@ import structlog
 from engine.domain.errors import VoiceFailed
 from engine.domain.spoken import spoken
 from engine.ports import Sound
-from engine.speech import sound
 from engine.speech.engines import Engine
 from engine.workers import IDLE, URGENT, WorkerFailed, Workers
 
 log = structlog.get_logger(__name__)
 
+SOUND_VERSION = 1
+"""Part of a cached sound's name: raise it when `engine.speech.sound` would make the same text come out differently."""
 RENDER_SECONDS = 10.0
 RENDER_SECONDS_A_LETTER = 0.05
 PASS_OVER_SECONDS = 30.0
@@ -113,7 +114,7 @@ class SpokenVoice:
         raise VoiceFailed("; ".join(troubles) or f"no engine speaks {language}: run asterisk/fetch.py voices")
 
     def _path(self, engine: Engine, language: str, words: str) -> Path:
-        named = json.dumps([sound.VERSION, engine.name, language, words], ensure_ascii=False)
+        named = json.dumps([SOUND_VERSION, engine.name, language, words], ensure_ascii=False)
         return self._folder / f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.wav"
 
     def _touch(self, path: Path) -> bool:

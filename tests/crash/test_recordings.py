@@ -17,7 +17,7 @@ import pytest
 
 from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
 from engine.recordings import Archive, RecordingFolder, load_key, verify
-from engine.recordings.join import sha256
+from engine.recordings.formats import sha256
 from engine.speech.sound import write_wav
 from tests.e2e.wire import phone
 from tests.fakes.legs import RATE, tone, write_leg

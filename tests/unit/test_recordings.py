@@ -16,7 +16,7 @@ import pytest
 import engine.recordings.folder as folder_module
 from engine.domain.errors import NotKnown
 from engine.recordings import Listened, RecordingFolder
-from engine.recordings.join import find_ffmpeg, sha256
+from engine.recordings.formats import find_ffmpeg, sha256
 from engine.recordings.legs import read_leg, writers
 from tests.fakes.legs import RATE, header, tone, write_leg
 
