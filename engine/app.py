@@ -318,7 +318,9 @@ class Health:
         loaded = self._folders()
         if not loaded:
             return Component(False, "none", "no company is loaded: dozvon import DIR")
-        return Component(True, f"{len(loaded)} loaded")
+        outdated = ", ".join(self._folders.outdated)
+        detail = f"{outdated}: the files have mistakes, the last good ones are in force: dozvon check"
+        return Component(True, f"{len(loaded)} loaded", detail if outdated else None)
 
     def _speech(self) -> Component:
         names = self._voice.engines()

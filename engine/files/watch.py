@@ -1,6 +1,7 @@
 """The companies of an installation: a folder of folders, loaded at the start, read again when a file changes.
 
-A broken file never replaces a good one: the company as it was stays, and what was found goes to the callback.
+A broken file never replaces a good one: the company as it was stays, also when the engine is started anew (`good`), and what was found
+goes to the callback.
 """
 
 from __future__ import annotations
@@ -14,16 +15,22 @@ from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
 
+import structlog
+
 from engine.domain.company import Company
 from engine.domain.finding import Finding
 from engine.domain.model import Urgency
 from engine.files.company import Loaded, load_company
+from engine.files.good import READ, LastGood
+
+log = structlog.get_logger()
 
 Stamp: TypeAlias = frozenset[tuple[str, int, int]]
 Tell: TypeAlias = Callable[[str, bool, tuple[Finding, ...]], None]
 """Told of each read of a folder: its name, whether the company is now as the files say, and what was found."""
 POLL_SECONDS = 1.0
 PREVIOUS = ".previous"
+GOOD = ".good"
 INCOMING = ".incoming-"
 
 
@@ -68,6 +75,8 @@ class Companies:
         self.tell = tell or (lambda name, fresh, findings: None)
         self.causes = causes
         self._good: dict[Path, Company] = {}
+        self._refused: set[str] = set()
+        self._kept = LastGood(folder / GOOD)
         self._stamps: dict[Path, tuple[Stamp, Stamp, date]] = {}
         self._missing: set[Path] = set()
         self._now: tuple[Company, ...] = ()
@@ -75,6 +84,11 @@ class Companies:
     def __call__(self) -> Sequence[Company]:
         """Every company as it is now. A snapshot: a change makes a new one."""
         return self._now
+
+    @property
+    def outdated(self) -> tuple[str, ...]:
+        """The folders whose files have mistakes, so that the company as it was before them is in force (or none is)."""
+        return tuple(sorted(self._refused))
 
     async def watch(self, every: float = POLL_SECONDS) -> None:
         """Look for changes every so many seconds, for ever. Files are read in a thread."""
@@ -100,7 +114,12 @@ class Companies:
             self._stamps[path] = stamp
             loaded = load_company(path, self.shipped, causes=self.causes, now=now)
             fresh, findings = self._take(path, loaded)
-            changed |= fresh
+            if fresh:
+                self._keep(path, stamp[0])
+                self._refused.discard(path.name)
+            else:
+                self._refused.add(path.name)
+            changed |= fresh or self._restore(path, now)
             told.append((path.name, fresh, findings))
         if changed:
             self._now = tuple(self._good[path] for path in sorted(self._good))
@@ -118,6 +137,23 @@ class Companies:
         self._good[path] = loaded.company
         return True, loaded.findings
 
+    def _keep(self, path: Path, read: Stamp) -> None:
+        """Make what was read survive a restart. A disk that is full must not keep the company from being in force."""
+        try:
+            self._kept.keep(path, lambda: _stamp(path) == read)
+        except OSError as error:
+            log.warning(
+                "the last good copy of a company could not be kept", company=path.name, reason=str(error)
+            )
+
+    def _restore(self, path: Path, now: datetime) -> bool:
+        """Nothing of this company is in force, because its files have had a mistake since before the start: take the last good copy."""
+        copy = self._kept.find(path.name)
+        if path in self._good or copy is None:
+            return False
+        restored, _ = self._take(path, load_company(copy, self.shipped, causes=self.causes, now=now))
+        return restored
+
     def _forget(self, present: set[Path]) -> bool:
         """A folder that is gone twice in a row is gone: one look may fall between an import's two renames."""
         missing = set(self._good) - present
@@ -125,6 +161,8 @@ class Companies:
         for path in gone:
             del self._good[path]
             self._stamps.pop(path, None)
+            self._refused.discard(path.name)
+            self._kept.drop(path.name)
         return bool(gone)
 
 
@@ -186,7 +224,7 @@ def _sync(folder: Path) -> None:
 def _stamp(folder: Path) -> Stamp:
     found = set()
     for path in folder.rglob("*"):
-        if path.suffix in (".yaml", ".yml", ".csv", ".ics"):
+        if path.suffix in READ:
             try:
                 state = path.stat()
             except FileNotFoundError:

@@ -7,11 +7,14 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.domain.finding import Finding
+from engine.files import watch
 from engine.files.check import check
+from engine.files.company import Loaded, load_company
 from engine.files.watch import Companies, finish_imports, import_company
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +81,49 @@ def test_a_broken_file_never_replaces_a_good_one(home: Path) -> None:
     assert companies.refresh(NOW)
 
 
+def test_a_mistake_and_a_restart_leave_the_company_as_it_was(home: Path) -> None:
+    before = loaded(home)()
+    edit(home / "demo" / "policies" / "water.yaml", "ring_for: 6s", "ring_for: 6")
+    told = Told()
+    restarted = loaded(home, told)
+    assert restarted() == before
+    assert restarted.outdated == ("demo",)
+    assert str(told.all[0][2][0]).startswith("policies/water.yaml:12:15: у срока 6 нет единицы")
+    edit(home / "demo" / "policies" / "water.yaml", "ring_for: 6\n", "ring_for: 9s\n")
+    assert restarted.refresh(NOW)
+    assert restarted()[0].policies[0].steps[0].ring_for == timedelta(seconds=9)
+    assert restarted.outdated == ()
+    assert len([one for one in (home / ".good").iterdir() if one.is_dir() and not one.is_symlink()]) == 1
+
+
+def test_what_is_edited_while_it_is_read_is_not_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def edited_meanwhile(folder: Path, *rest: Any, **more: Any) -> Loaded:
+        found = load_company(folder, *rest, **more)
+        edit(home / "demo" / "contacts.yaml", "Сергей Петров", "Сергей Сергеевич Петров")
+        monkeypatch.setattr(watch, "load_company", load_company)
+        return found
+
+    monkeypatch.setattr(watch, "load_company", edited_meanwhile)
+    companies = loaded(home)
+    assert not (home / ".good" / "demo").exists()
+    assert companies.refresh(NOW)
+    assert "Сергеевич" in (home / ".good" / "demo" / "contacts.yaml").read_text()
+
+
+def test_a_disk_that_is_full_keeps_no_company_from_being_in_force(home: Path) -> None:
+    (home / ".good").write_text("no folder")
+    assert loaded(home)()[0].id == "demo"
+
+
+def test_a_company_that_is_gone_leaves_no_copy(home: Path) -> None:
+    companies = loaded(home)
+    assert (home / ".good" / "demo").exists()
+    shutil.rmtree(home / "demo")
+    companies.refresh(NOW)
+    companies.refresh(NOW)
+    assert list((home / ".good").iterdir()) == []
+
+
 def test_a_new_day_reads_again(home: Path) -> None:
     told = Told()
     loaded(home, told).refresh(NOW + timedelta(days=1))
@@ -124,7 +170,7 @@ def test_import_puts_a_company_in_its_place_and_keeps_the_one_before(home: Path,
     assert import_company(source, home, SHIPPED).company is not None
     assert loaded(home)()[0].contacts["plumber1"].name == "Сергей Новый"
     assert "Сергей Петров" in (home / ".previous" / "demo" / "contacts.yaml").read_text()
-    assert sorted(path.name for path in home.iterdir()) == [".previous", "demo"]
+    assert sorted(path.name for path in home.iterdir()) == [".good", ".previous", "demo"]
     assert import_company(source, home, SHIPPED).company is not None  # repeatable
     assert "Сергей Новый" in (home / ".previous" / "demo" / "contacts.yaml").read_text()
     assert import_company(GOOD, home, SHIPPED).company is not None
