@@ -168,6 +168,21 @@ async def test_a_call_survives_a_cut(world: AsteriskWorld) -> None:
         assert await leg.key(SOON) == "6"
 
 
+async def test_a_socket_that_opened_deaf_is_not_taken_for_a_connection(world: AsteriskWorld) -> None:
+    """Asterisk may drop the application of the new socket together with the old one: cut again and again, events must flow each time."""
+    for _ in range(25):
+        world.wire.cut()
+        await until_down(world)
+        await back(world)
+        heard = world.ari.subscribe(events.kind(model.ChannelUserevent))
+        await world.ari.events.userEvent("still-there", application=world.ari.app)
+        async with asyncio.timeout(1.0):
+            event = await heard.get()
+        assert isinstance(event, model.ChannelUserevent)
+        assert event.eventname == "still-there"
+        heard.close()
+
+
 async def test_a_sound_that_ended_in_the_gap_is_over(world: AsteriskWorld) -> None:
     world.phone(ANNA).answers()
     async with world.telephony.dial(dial()) as leg:

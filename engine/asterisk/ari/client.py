@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn
+from uuid import uuid4
 
 import aiohttp
 import msgspec
@@ -24,6 +25,9 @@ HEARTBEAT_SECONDS = 5.0  # a ping each, and half of it for the pong: a silent pe
 CONNECT_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 5.0
+PROOF_SECONDS = 2.0  # an event of our own must be back by then, else the socket is deaf
+QUIET_SECONDS = 5.0  # after so long without any event, ask for a proof again
+LATER_PROOF_SECONDS = 10.0  # while calls are up the REST side may be busy
 
 
 class AriClient(Operations):
@@ -47,6 +51,9 @@ class AriClient(Operations):
         self._rest = AiohttpRest(address, connections=connections, timeout=request_seconds)
         self._router = Router()
         self._up = asyncio.Event()
+        self._heard_at = 0.0
+        self._word = ""
+        self._echoed = asyncio.Event()
         self._reader: asyncio.Task[NoReturn] | None = None
         super().__init__(self._rest)
 
@@ -145,19 +152,49 @@ class AriClient(Operations):
         self, websocket: aiohttp.ClientWebSocketResponse, tried: asyncio.Future[None], again: bool
     ) -> None:
         """File events until the socket is gone. Raises AppReplaced."""
-        self._up.set()
-        log.info("ARI connected", app=self.app, again=again)
-        self._router.dispatch(Connected(again=again))
-        if not tried.done():
-            tried.set_result(None)
+        proving = asyncio.create_task(self._prove(websocket, tried, again), name="ari-proof")
         try:
             async for message in websocket:
                 if message.type is aiohttp.WSMsgType.TEXT:
+                    self._heard_at = asyncio.get_running_loop().time()
                     self._file(message.data)
         finally:
             self._up.clear()
+            proving.cancel()
+            await asyncio.gather(proving, return_exceptions=True)
             await websocket.close()
         log.warning("ARI connection lost", close_code=websocket.close_code, reason=str(websocket.exception()))
+
+    async def _prove(
+        self, websocket: aiohttp.ClientWebSocketResponse, tried: asyncio.Future[None], again: bool
+    ) -> None:
+        """Events flow only when one of our own has come back: a socket opened just as the old one died may stay open and silent.
+
+        The first proof announces the connection; later ones are asked for when nothing was heard for a while.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(PROOF_SECONDS):
+                await self._echo()
+            self._up.set()
+            log.info("ARI connected", app=self.app, again=again)
+            self._router.dispatch(Connected(again=again))
+            if not tried.done():
+                tried.set_result(None)
+            while True:
+                await asyncio.sleep(max(0.1, self._heard_at + QUIET_SECONDS - loop.time()))
+                if loop.time() - self._heard_at >= QUIET_SECONDS:
+                    async with asyncio.timeout(LATER_PROOF_SECONDS):
+                        await self._echo()
+        except (TimeoutError, AriError) as error:
+            log.warning("ARI websocket is silent, connecting anew", reason=str(error) or "no echo")
+            await websocket.close()
+
+    async def _echo(self) -> None:
+        """Send ourselves an event and wait until it comes."""
+        self._word, self._echoed = f"dozvon-{uuid4().hex}", asyncio.Event()
+        await self.events.userEvent(self._word, application=self.app)
+        await self._echoed.wait()
 
     def _file(self, text: str) -> None:
         try:
@@ -172,4 +209,7 @@ class AriClient(Operations):
             )
             self._router.end(fatal)
             raise fatal
+        if isinstance(event, model.ChannelUserevent) and event.eventname == self._word:
+            self._echoed.set()
+            return
         self._router.dispatch(event)
