@@ -15,7 +15,15 @@ from engine.domain.wording import place
 
 GOOD_OUTCOMES = {Outcome.ACCEPTED}
 QUIET_OUTCOMES = {Outcome.CANCELLED}
-QUIET = (e.CallAnswered, e.RecordingAnnounced, e.KeyPressed, e.NumberTold, e.RecordingAttached, e.CallResumed)
+QUIET = (
+    e.NothingPressed,
+    e.CallAnswered,
+    e.RecordingAnnounced,
+    e.KeyPressed,
+    e.NumberTold,
+    e.RecordingAttached,
+    e.CallResumed,
+)
 """Facts that matter when somebody asks, and otherwise stand back."""
 BAD = (e.EscalationExhausted, e.AlarmRaised, e.DeadlineBroken, e.DeadlineNear, e.EscalationResumed)
 
@@ -101,6 +109,19 @@ class Teller:
                 fields = {"duration": duration(event.seconds), "ended": words.named("ended", event.by)}
             case e.KeyPressed():
                 fields = {"key": event.key, "question": words.named("question", event.question)}
+            case e.NothingPressed():
+                fields = {"question": words.named("question", event.question)}
+            case e.IncidentJoined():
+                fields = {"incident": event.incident, "voice": event.voice}
+                line.details += [place(event.premises)] if event.premises.address else []
+            case e.NoticeGiven():
+                fields = {"text": event.text}
+            case e.MeterRead():
+                fields = {"meter": event.meter, "value": event.value}
+            case e.ResidentAsked():
+                said = {True: "yes", False: "no", None: "none"}[event.done]
+                fields = {"answer": words(f"answer.{said}")}
+                line.details += [words("answer.mark").format(mark=event.mark)] if event.mark else []
             case e.EscalationStarted():
                 fields = {"policy": event.frozen.title}
             case e.EscalationResumed():
@@ -133,6 +154,11 @@ class Teller:
                 line.details.append(event.body)
                 self._badge(line, words("text.queued"), "plain")
                 self._texts[event.text] = line
+            case e.TextReceived():
+                name = self.name(event.contact) if event.contact else masked(event.number)
+                fields = {"name": name, "text": event.body}
+            case e.LinkUsed():
+                fields = {"name": self.name(event.contact)}
             case e.RecordingAttached():
                 fields = {"duration": duration(event.seconds)}
                 line.href = f"#call-{event.call}"

@@ -68,6 +68,60 @@ class KeyPressed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NothingPressed(Event):
+    """A question of the hotline that was met with silence; with the keys it lets a restarted engine go on where the talk was."""
+
+    call: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentJoined(Event):
+    """A caller says that this known incident is theirs too: one more voice. On the incident's timeline `voice` is the caller's own
+    ticket, with their message; on the caller's own, `incident` is the incident."""
+
+    call: str
+    incident: int
+    voice: int
+    premises: Premises = Premises()
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeGiven(Event):
+    """News for the callers of some houses (of one entrance, if it is said): a planned outage, or anything else that is to be told."""
+
+    text: str
+    houses: tuple[str, ...] = ()
+    """Empty: all of the company's."""
+    entrance: int | None = None
+    starts: datetime | None = None
+    ends: datetime | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterRead(Event):
+    """A reading that a resident gave. `value` counts whole units of the meter; `unusual`: far more than before, and confirmed."""
+
+    house: str
+    flat: str
+    meter: str
+    value: int
+    call: str | None = None
+    unusual: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentAsked(Event):
+    """The resident was asked whether the work is done: what they said (None: nothing was to be had), and the mark, 1 to 5."""
+
+    call: str
+    done: bool | None = None
+    mark: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallResumed(Event):
     """A restarted engine took up the call where it was."""
 
@@ -228,6 +282,10 @@ class TextSent(Event):
     text: str
     provider: str
     parts: int = 1
+    references: tuple[str, ...] = ()
+    """What the provider calls it, by which its delivery reports name it."""
+    reports: bool = False
+    """Whether a delivery report is to be expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +301,27 @@ class TextFailed(Event):
 
     text: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextReceived(Event):
+    """Somebody texted us. `text` is its id, `meaning` what was understood (`engine.domain.replies.Meaning`)."""
+
+    text: str
+    number: str
+    body: str
+    contact: str | None = None
+    meaning: str = "note"
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkUsed(Event):
+    """The link in a text was used; it works no more."""
+
+    text: str
+    contact: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ class CallKind(StrEnum):
     ROBOCALL = "robocall"
     CALLBACK = "callback"
     OPERATOR = "operator"
+    UTILITY = "utility"
+    """An emergency service, a utility: 104, 112, the waterworks."""
     FALLBACK = "fallback"
     """Taken by the dialplan alone while the engine was away."""
 
