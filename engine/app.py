@@ -33,6 +33,7 @@ from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
 from engine.files.watch import Companies, company_folders, import_company
 from engine.flows.deps import FAILPOINTS, Deps
+from engine.flows.gate import Gate, Gates
 from engine.recordings import Archive, RecordingFolder, load_key
 from engine.secrets import load_or_create_secrets
 from engine.service import Service
@@ -129,6 +130,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             texts=LoggedTexts(),
             clock=clock,
             companies=folders,
+            gates=_gates(settings),
             reached=_killer(settings.failpoint),
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
@@ -140,6 +142,20 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         await stack.enter_async_context(_jobs(service, deps, ami, fallback))
         await stack.enter_async_context(_prepared(voice, deps))
         yield Engine(service, deps, store, ari)
+
+
+def _gates(settings: Settings) -> Gates:
+    """What each trunk's owner allows. The demo company's trunk has the limits of a small line."""
+    return Gates(
+        *(
+            Gate(
+                rate=trunk.calls_a_second,
+                burst=max(1, int(trunk.calls_a_second / 2)),
+                channels=trunk.max_channels,
+            )
+            for trunk in settings.asterisk.trunks
+        )
+    )
 
 
 def _killer(failpoint: str | None) -> Callable[[str], None]:

@@ -46,6 +46,8 @@ class TrunkSettings(Shape):
     password: str = Field("", repr=False)
     register_us: bool = Field(False, alias="register")
     max_channels: int = Field(30, ge=1)
+    calls_a_second: float = Field(10.0, gt=0)
+    """How fast the line's owner lets us place calls, on average; half of it at one moment."""
     calls_from: Names = ()
 
 
