@@ -5,11 +5,11 @@ All instants are aware datetimes in UTC, all durations seconds as float, all num
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import NewType, Protocol
 
 from engine.domain.company import Company
@@ -208,6 +208,22 @@ class Store(Protocol):
         """(ticket, text) of every `TextQueued` that was neither sent nor failed."""
         ...
 
+    async def unreported_texts(self, since: datetime) -> Sequence[tuple[int, str]]:
+        """(ticket, text) of every text sent since then of which nothing more is known."""
+        ...
+
+    async def ticket_of_text(self, text: str) -> int | None:
+        """Which ticket a text belongs to, sent or received."""
+        ...
+
+    async def tickets_with(self, number: str, limit: int = 20) -> Sequence[int]:
+        """The tickets that this number was texted about, wrote to, or opened; the latest first."""
+        ...
+
+    async def news_refused(self) -> frozenset[str]:
+        """The numbers whose last word on news was «стоп»."""
+        ...
+
     def feed(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[int, int, Event]]]:
         """Every event from now on as (ticket, seq, event), in the order of their commit.
 
@@ -251,11 +267,130 @@ class Message:
     company: str
 
 
-class Texts(Protocol):
-    """The way out for SMS."""
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A provider took a message; that is not yet delivery. `references`: its own ids, one for each part that it reports on by itself.
 
-    async def send(self, message: Message) -> str:
-        """Hand the message over; returns the provider's name. Raises `ConnectionError` (try later) or `ValueError` (never)."""
+    `reports` says whether a delivery report is to be expected.
+    """
+
+    provider: str
+    references: tuple[str, ...] = ()
+    reports: bool = False
+
+
+class Delivery(StrEnum):
+    """What a delivery report says."""
+
+    WAITING = "waiting"
+    """Accepted somewhere on the way, or being tried: not delivered."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A delivery report. It names the message by our id (`text`) or by the provider's (`reference`)."""
+
+    provider: str
+    state: Delivery
+    text: str | None = None
+    reference: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A text from somebody. `number` is E.164 where it could be read so; `reference` is the provider's id, the same if told again."""
+
+    provider: str
+    number: str
+    body: str
+    to: str | None = None
+    reference: str | None = None
+    companies: tuple[str, ...] = ()
+    """Whose provider it came in by; empty: anybody's."""
+
+
+Heard = Callable[[Report | Incoming], Awaitable[None]]
+"""Takes in what came from the network. When it returns, the fact is on disk, and the network may be told so."""
+
+
+class Texts(Protocol):
+    """The way out for SMS, and for gateways with a connection of their own also the way in."""
+
+    async def send(self, message: Message, avoid: Collection[str] = ()) -> Handed:
+        """Hand the message to the company's first provider that takes it, none of `avoid`.
+
+        Raises `ConnectionError` (none can be reached: try later), `ValueError` (refused by all: never), and `LookupError` if `avoid`
+        leaves none.
+        """
+        ...
+
+    async def probe(self) -> Mapping[str, str | None]:
+        """By provider: None if it would take a message now, else what is wrong with it, for the operator. Sends nothing."""
+        ...
+
+    async def serve(self, heard: Heard) -> None:
+        """Keep up the connections that providers need, and tell what comes in by them. Runs until cancelled, or returns at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HookRequest:
+    """An HTTP request from a provider."""
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    remote: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HookRead:
+    """What it said, and what to answer once that is on disk."""
+
+    heard: tuple[Report | Incoming, ...]
+    answer: str = "ok"
+
+
+class TextHooks(Protocol):
+    """Reads what providers tell over HTTP."""
+
+    def read(self, provider: str, request: HookRequest) -> HookRead:
+        """Raises `LookupError` for an unknown provider, `PermissionError` if it is not who it says, `ValueError` for nonsense."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell another program. `id` is the same each time that it is told; `ticket` keeps its notices in order."""
+
+    id: str
+    url: str
+    kind: str
+    at: datetime
+    ticket: int | None
+    body: Mapping[str, object]
+
+
+class Hooks(Protocol):
+    """The way out to other programs: signed, retried, in order for a ticket."""
+
+    async def post(self, notice: Notice) -> None:
+        """Hand it over, after the earlier ones of the same ticket and address.
+
+        Raises `ConnectionError` if it was given up after many tries, `ValueError` if it was refused.
+        """
+        ...
+
+
+class AlarmCalls(Protocol):
+    """A call that Asterisk places by itself: the way out that needs nothing of this engine any more."""
+
+    async def order(self, name: str, number: str, sound: Sound | None) -> None:
+        """Leave the order to ring `number` and play `sound` (None: a fixed warning), once. Raises `OSError`, `ValueError`."""
         ...
 
 

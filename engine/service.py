@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from engine.domain.errors import FeedLost, TelephonyAway
+from engine.domain.errors import DozvonError, FeedLost, TelephonyAway
 from engine.domain.events import (
+    AlarmRaised,
     CallEnded,
     EscalationResumed,
     EscalationStarted,
@@ -18,9 +20,9 @@ from engine.domain.events import (
     TextQueued,
     TicketReopened,
 )
-from engine.flows import filing, hotline, staff_line, stand_in, texting
+from engine.flows import alarm, filing, hotline, staff_line, stand_in, texting
 from engine.flows.deps import Deps
-from engine.flows.walker import walk
+from engine.flows.walker import Walker, walk
 from engine.ports import Leg, StandIn
 
 log = structlog.get_logger()
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Before a walk that broke is taken up again."""
 TIDY_PAUSE_SECONDS = 2.0
+STORE_PAUSE_SECONDS = 1.0
 
 
 class Service:
@@ -36,9 +39,11 @@ class Service:
     def __init__(self, d: Deps, fallback: StandIn) -> None:
         self._d = d
         self._fallback = fallback
-        self._walking: set[int] = set()
+        self._walks: dict[int, asyncio.Task[None]] = {}
+        self._walkers: dict[int, Walker] = {}
         self._walk_again: set[int] = set()
         self._group: asyncio.TaskGroup | None = None
+        self._stopping = False
 
     async def run(self) -> None:
         """Take up what an earlier engine left, then serve: calls, walks, texts, recordings."""
@@ -47,6 +52,10 @@ class Service:
             self._own(self._follow_events(), "events")
             self._own(self._take_calls(), "calls")
             self._own(self._tidy(booted), "tidy")
+            try:
+                await asyncio.get_running_loop().create_future()  # until cancelled
+            finally:
+                self._stopping = True  # before the tasks end: nothing is taken up again
 
     # --- what comes in -------------------------------------------------------------------------------------------------------------
 
@@ -78,22 +87,26 @@ class Service:
     async def _follow_events(self) -> None:
         """Each new fact may start a walk, a text or the filing of a recording. Opened first, then caught up, so nothing falls between."""
         while True:
-            async with self._d.store.feed() as feed:
-                await self._catch_up()
-                try:
-                    async for ticket, _, event in feed:
-                        self._react(ticket, event)
-                except FeedLost as lost:
-                    log.warning("events were missed and are read again", reason=str(lost))
+            try:
+                async with self._d.store.feed() as feed:
+                    await self._catch_up()
+                    async for ticket, seq, event in feed:
+                        self._react(ticket, seq, event)
+            except FeedLost as lost:
+                log.warning("events were missed and are read again", reason=str(lost))
+            except DozvonError as error:
+                log.error("the store does not answer and is asked again", error=str(error))
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
 
     async def _catch_up(self) -> None:
-        """What stands open on disk: its walks and texts. A store that is away is asked again; nobody may be forgotten."""
         for ticket in await self._d.store.escalating():
             self._walk(ticket)
         for ticket, text in await self._d.store.unsent_texts():
             self._own(texting.deliver(ticket, text, self._d), f"text {text}")
+        for ticket, seq in await alarm.unposted(self._d):
+            self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
 
-    def _react(self, ticket: int, event: Event) -> None:
+    def _react(self, ticket: int, seq: int, event: Event) -> None:
         match event:
             case EscalationStarted() | EscalationResumed() | TicketReopened():
                 self._walk(ticket)
@@ -101,6 +114,8 @@ class Service:
                 self._own(texting.deliver(ticket, event.text, self._d), f"text {event.text}")
             case CallEnded():
                 self._own(filing.file_call(ticket, event, self._d), f"filing {event.call}")
+            case AlarmRaised():
+                self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
             case _:
                 pass
 
@@ -109,33 +124,55 @@ class Service:
     @property
     def walking(self) -> frozenset[int]:
         """The tickets that have a live walker: what the watchdog compares with the open escalations."""
-        return frozenset(self._walking)
+        return frozenset(ticket for ticket, walk in self._walks.items() if not walk.done())
+
+    def take_up(self, ticket: int) -> None:
+        """Give the ticket a walker if it has none, and a new one instead of one that hangs (whose calls end with it)."""
+        walk = self._walks.get(ticket)
+        if walk is None or walk.done():
+            self._walk(ticket)
+        else:
+            self._walk_again.add(ticket)
+            walk.cancel()
+
+    def look(self) -> None:
+        """Let every walker look at the clock: it was set."""
+        for walker in self._walkers.values():
+            walker.look()
 
     def _walk(self, ticket: int) -> None:
-        if ticket in self._walking:
+        walk = self._walks.get(ticket)
+        if walk is not None and not walk.done():
             self._walk_again.add(ticket)  # its walker may be about to end
         else:
-            self._walking.add(ticket)
-            self._own(self._walk_guarded(ticket), f"walk {ticket}")
+            self._walk_again.discard(ticket)
+            self._walks[ticket] = self._own(self._walk_guarded(ticket), f"walk {ticket}")
+            self._walks[ticket].add_done_callback(lambda walk: self._walked(ticket, walk))
+
+    def _walked(self, ticket: int, walk: asyncio.Task[None]) -> None:
+        """A walk is over: all is done, or it was ended because it hung, or it must look once more."""
+        if self._walks.get(ticket) is not walk:
+            return
+        del self._walks[ticket]
+        self._walkers.pop(ticket, None)
+        if ticket in self._walk_again and not self._stopping:
+            self._walk(ticket)
 
     async def _walk_guarded(self, ticket: int) -> None:
         """A walk that breaks is taken up again, for as long as the engine lives."""
         breaks = 0
         with bound_contextvars(ticket=ticket):
-            try:
-                while True:
-                    self._walk_again.discard(ticket)
-                    try:
-                        await walk(ticket, self._d)
-                    except Exception:
-                        log.exception("a walk broke and is taken up again", breaks=breaks + 1)
-                        await asyncio.sleep(PAUSES_SECONDS[min(breaks, len(PAUSES_SECONDS) - 1)])
-                        breaks += 1
-                    else:
-                        if ticket not in self._walk_again:
-                            return
-            finally:
-                self._walking.discard(ticket)
+            while True:
+                self._walk_again.discard(ticket)
+                try:
+                    await walk(ticket, self._d, partial(self._walkers.__setitem__, ticket))
+                except Exception:
+                    log.exception("a walk broke and is taken up again", breaks=breaks + 1)
+                    await asyncio.sleep(PAUSES_SECONDS[min(breaks, len(PAUSES_SECONDS) - 1)])
+                    breaks += 1
+                else:
+                    if ticket not in self._walk_again:
+                        return
 
     # --- what was left open --------------------------------------------------------------------------------------------------------
 
@@ -157,10 +194,10 @@ class Service:
 
     # --- ownership -----------------------------------------------------------------------------------------------------------------
 
-    def _own(self, work: Awaitable[None], name: str) -> None:
+    def _own(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
         """Run it as a task of ours. Whatever it raises is logged and ends nothing else."""
         assert self._group is not None
-        self._group.create_task(self._guarded(work, name), name=name)
+        return self._group.create_task(self._guarded(work, name), name=name)
 
     async def _guarded(self, work: Awaitable[None], name: str) -> None:
         try:

@@ -265,6 +265,32 @@ class AlarmRaised(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookPosted(Event):
+    """A webhook of the company took the alarm that is event number `alarm` of this timeline."""
+
+    hook: str
+    alarm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookFailed(Event):
+    """A webhook refused the alarm, or could not be reached for so long that it was given up."""
+
+    hook: str
+    alarm: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digested(Event):
+    """The person was told of these tickets by one text, which is on the first one's timeline."""
+
+    contact: str
+    text: str
+    tickets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextQueued(Event):
     """The intent to text somebody, on disk before it is sent. `text` is its id; `body` what they will read."""
 

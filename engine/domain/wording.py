@@ -144,6 +144,28 @@ def alarm_text(number: int, ticket: Ticket, round_: int) -> str:
     return f"ТРЕВОГА: заявку №{number} никто не принял, круг {round_}. {place(ticket.premises)}"
 
 
+ALARMS = {
+    "exhausted": "заявку никто не принял, обзвон идёт снова",
+    "arrival_not_reported": "о прибытии не сообщили, обзвон идёт дальше",
+    "done_not_reported": "о выполнении не сообщили, обзвон идёт дальше",
+    "walk_lost": "обзвон остановился и запущен снова",
+    "asterisk_away": "нет связи с телефонной станцией",
+    "manager_away": "станция не отвечает на служебные запросы",
+    "trunk_dead": "телефонная линия не работает",
+    "clock_jumped": "часы сервера перевели",
+    "loop_stalled": "диспетчерская программа зависла",
+    "engine_silent": "диспетчерская программа не отвечает и запущена снова",
+    "store_failed": "база данных не отвечает",
+    "disk_full": "на диске кончается место",
+}
+
+
+def alarm_words(reason: str, ticket: int | None, detail: str = "") -> str:
+    """«ТРЕВОГА: телефонная линия не работает (trunk).» What it is about in words; the reason itself if there are none for it."""
+    about = f"заявка №{ticket}, " if ticket is not None else ""
+    return f"ТРЕВОГА: {about}{ALARMS.get(reason, reason)}{f' ({detail})' if detail else ''}."
+
+
 def place(premises: Premises) -> str:
     """The address with the flat, as far as it is known."""
     if not premises.address:

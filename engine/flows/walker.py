@@ -50,17 +50,19 @@ from engine.ports import Leg
 
 log = structlog.get_logger()
 
-LONGEST_NAP_SECONDS = 5.0
-"""The walker looks at the clock at least this often, so that a clock that was set does not put it to sleep."""
+LONGEST_NAP_SECONDS = 60.0
+"""The walker looks at the clock at least this often. A clock that was set is noticed sooner, by the watchdog, which calls `look`."""
 STORE_PAUSE_SECONDS = 1.0
 ACTIONS_PER_TURN = 500
 """More than any sane tree needs at one instant; a bound against a decision that would never say «wait»."""
 
 
-async def walk(ticket: int, d: Deps) -> None:
+async def walk(ticket: int, d: Deps, begun: Callable[[Walker], None] = lambda _: None) -> None:
     """Walk the ticket's escalation until nothing of it is left to do. The only thing it never does is to fall silent."""
     async with asyncio.TaskGroup() as attempts:
-        await Walker(ticket, d, attempts).run()
+        walker = Walker(ticket, d, attempts)
+        begun(walker)
+        await walker.run()
 
 
 @dataclass(eq=False)
@@ -74,6 +76,17 @@ class Walker:
     stopping: set[str] = field(default_factory=set)
     facts: list[Event] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    state: Walk = field(init=False)
+    """The timeline as far as it has been read: enough to see that there is nothing to do, which is most of the time."""
+    _latest: tuple[datetime, float] | None = None
+    """The latest instant on the timeline, and the loop's time when it was read."""
+
+    def __post_init__(self) -> None:
+        self.state = Walk(self.ticket)
+
+    def look(self) -> None:
+        """Look at the clock and the timeline now."""
+        self.news.set()
 
     async def run(self) -> None:
         """Turn after turn, until there is nothing to wait for."""
@@ -92,6 +105,23 @@ class Walker:
 
     async def _turn(self) -> tuple[int, Wait | Stop]:
         """Facts in, decisions, one commit, effects. Returns the timeline's length and what there is to wait for."""
+        self.news.clear()
+        await self._read()
+        if not self.facts:
+            action = next_step(self.state, self._now(), set(self.live), set(self.stopping))
+            if isinstance(action, Wait | Stop):
+                return self.state.length, action
+        return await self._act()
+
+    async def _read(self) -> None:
+        """Fold what is new on the timeline."""
+        for event in await self.d.store.history(self.ticket, since=self.state.length):
+            self.state.apply(event)
+            if self._latest is None or event.at > self._latest[0]:
+                self._latest = event.at, asyncio.get_running_loop().time()
+
+    async def _act(self) -> tuple[int, Wait | Stop]:
+        """Draft what is to be done, commit it, do it."""
         history = await self.d.store.history(self.ticket)
         state = Walk.of(self.ticket, history)
         ticket = Ticket.of(history)
@@ -99,12 +129,11 @@ class Walker:
         effects: list[Callable[[], None]] = []
         mine, stopping = set(self.live), set(self.stopping)
         facts = list(self.facts)
-        self.news.clear()
         for fact in facts:
             _take(state, ticket, batch, fact)
 
         for _ in range(ACTIONS_PER_TURN):
-            now = self.d.clock.now()
+            now = self._now()
             action = next_step(state, now, mine, stopping)
             match action:
                 case Stop() | Wait():
@@ -134,7 +163,7 @@ class Walker:
         if batch:
             self.d.reached("walker.decided")
         if batch and not await self.d.store.append(self.ticket, batch, expect=len(history)):
-            return len(history), Wait(self.d.clock.now())  # somebody wrote meanwhile: read again
+            return len(history), Wait(self._now())  # somebody wrote meanwhile: read again
         del self.facts[: len(facts)]
         if batch:
             self.d.reached("walker.committed")
@@ -244,6 +273,14 @@ class Walker:
         except TelephonyAway:
             log.warning("an attempt could not be hung up: Asterisk is away", attempt=attempt)
 
+    def _now(self) -> datetime:
+        """The time of this walk. It never runs backwards: a clock that is set back must not put an emergency to sleep."""
+        now = self.d.clock.now()
+        if self._latest is None:
+            return now
+        at, read = self._latest
+        return max(now, at + timedelta(seconds=asyncio.get_running_loop().time() - read))
+
     def _caller_id(self, company: str) -> str | None:
         try:
             return self.d.company(company).caller_id
@@ -254,7 +291,7 @@ class Walker:
         """Sleep until something happens to the ticket, an attempt ends, or `until`."""
         nap = LONGEST_NAP_SECONDS
         if until is not None:
-            nap = min(nap, max(0.0, (until - self.d.clock.now()).total_seconds()))
+            nap = min(nap, max(0.0, (until - self._now()).total_seconds()))
         if self.news.is_set() or nap <= 0:
             return
         changed = asyncio.create_task(
