@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from engine.domain.catalogue import Catalogue
+from engine.domain.incidents import Notice
+from engine.domain.meters import Meter
 from engine.domain.model import Callee, Contact, House, Line, Resident, Urgency
 from engine.domain.policy import Policy, Target, TargetKind
 from engine.domain.roster import Roster
@@ -35,6 +38,14 @@ class Company:
     """Numbers the dialplan rings by itself while the engine is away; empty: whoever is on duty, kept fresh."""
     unclear_is: Urgency = Urgency.NORMAL
     """The class of a ticket whose caller pressed nothing."""
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    services: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Whom a caller is handed over to (gas: 104, then 112), by the name that a cause uses."""
+    meters: tuple[Meter, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    """Planned outages and news, from the company's files."""
+    limits: dict[str, timedelta] = field(default_factory=dict)
+    """Deadlines of its own, by the name of the clock (`engine.domain.clocks`)."""
 
     def may_dial(self, number: str) -> bool:
         """Whether the number is on the allow-list of destinations."""
@@ -43,6 +54,14 @@ class Company:
     def staff(self, number: str | None) -> Contact | None:
         """Whose number it is, among the staff; None for anybody else."""
         return next((one for one in self.contacts.values() if number in one.numbers + one.reserve), None)
+
+    def zone_of(self, house: str | None) -> str:
+        """The time zone of a house; the company's own if the house is not known."""
+        return self.houses[house].time_zone if house in self.houses else self.time_zone
+
+    def meters_of(self, house: str | None, flat: str | None) -> tuple[Meter, ...]:
+        """The meters of a flat."""
+        return tuple(one for one in self.meters if (one.house, one.flat) == (house, flat))
 
     def line(self, did: str | None) -> Line | None:
         """The line behind a DID, or None."""
