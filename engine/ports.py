@@ -101,6 +101,13 @@ class Leg(Protocol):
         """Wait until the far end is gone; returns the Q.850 cause. (The one awaitable that does not raise `HungUp`.)"""
         ...
 
+    async def machine(self) -> str | None:
+        """Listen beside whatever else happens on the leg: why the far end is taken for a machine, None if it is not. Takes seconds.
+
+        A hint: silence is taken for a machine too. Never raises for a leg that ended.
+        """
+        ...
+
     async def hang_up(self, cause: Cause = Cause.NORMAL) -> None:
         """End the leg. Twice, or after the far end did: nothing."""
         ...
@@ -121,6 +128,10 @@ class Dial:
     trunk: int = 0
     company: str | None = None
     """Names the folder of the recording."""
+    phone: str | None = None
+    """A desk phone that registers with us, by its name: it is rung, and no trunk; `number` is then not dialled."""
+    caller_name: str | None = None
+    """What the phone shows beside `caller_id`; trunks may drop it."""
 
 
 class Telephony(Protocol):
@@ -150,8 +161,11 @@ class Telephony(Protocol):
         """The ids of all channels that are up or ringing now. Raises `TelephonyAway`."""
         ...
 
-    def bridge(self, one: Leg, other: Leg) -> AbstractAsyncContextManager[None]:
-        """Let two legs talk to each other while the block lasts."""
+    def bridge(self, one: Leg, other: Leg, *more: Leg) -> AbstractAsyncContextManager[None]:
+        """Let the legs talk to each other while the block lasts.
+
+        Legs that an earlier engine had put together, and that are together still, are left so: they notice nothing.
+        """
         ...
 
 
@@ -234,26 +248,54 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished recording."""
+    """A finished recording; `company` is whose folder it lies in."""
 
     recording: str
     seconds: float
     flaw: str | None
+    started: datetime | None = None
+    company: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """A kept recording, and when its call began."""
+
+    recording: str
+    call: str
+    started: datetime
+
+
+Gap = tuple[datetime, datetime]
+"""From when to when nothing of a call was kept, at somebody's wish."""
 
 
 class Recordings(Protocol):
     """The folder of recordings. Legs are recorded by the dialplan; this closes and keeps them."""
 
-    async def finish(self, company: str, call: str, seconds: float | None) -> Kept | None:
+    async def finish(
+        self, company: str, call: str, seconds: float | None, gaps: Sequence[Gap] = ()
+    ) -> Kept | None:
         """Close the call's two legs, join them to stereo (far end left, we right) and keep them; None if there are none.
 
-        `seconds` is how long the call was up, to flag a recording that is shorter. Idempotent. Raises `TimeoutError` if the legs are
+        `seconds` is how long the call was up, to flag a recording that is shorter; `gaps` are marked. Idempotent. Raises `TimeoutError` if the legs are
         still being written, `OSError` or `RuntimeError` if they could not be joined (disk full): finish it again later.
         """
         ...
 
     async def orphans(self) -> Sequence[str]:
-        """Ids of the calls whose recording may not be attached: legs that nobody finished, or finished by an earlier engine lately."""
+        """Ids of the calls whose recording may not be attached: legs that nobody finished, or finished by an earlier engine lately.
+
+        «CALL@2» is what was recorded under the id of a call whose recording had been kept before.
+        """
+        ...
+
+    async def older_than(self, company: str, before: datetime) -> Sequence[Aged]:
+        """The company's recordings whose call began before that instant and that are not on hold, oldest first."""
+        ...
+
+    async def erase(self, recording: str, by: str, reason: str) -> None:
+        """Delete its files; what it was, who erased it and why stay. Raises `NotKnown`, or `ValueError` if it is on hold."""
         ...
 
 

@@ -14,6 +14,7 @@ import structlog
 from engine.domain.errors import HungUp, TelephonyAway
 from engine.ports import Cause, Sound
 
+from . import amd
 from .ari import events, model
 from .ari.client import AriClient
 from .ari.errors import AriError, Conflict, NotFound, Unavailable, WrongState
@@ -192,6 +193,9 @@ class AsteriskLeg:
         await self.until(lambda: self.hung_up is not None)
         assert self.hung_up is not None
         return self.hung_up
+
+    async def machine(self) -> str | None:
+        return await amd.suspicion(self._ari, self._errands, self.id)
 
     async def hang_up(self, cause: Cause = Cause.NORMAL) -> None:
         """End the leg and wait until the channel is gone. Asterisk being away, it is ended as soon as it is back."""

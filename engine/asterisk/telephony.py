@@ -16,6 +16,7 @@ from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
 from engine.domain.model import Outcome
 from engine.ports import Cause, Dial, DialFailed, Leg
 
+from . import amd
 from .ari import events, model
 from .ari.client import AriClient
 from .ari.errors import AriError, BadRequest, Conflict, NotFound, Unavailable, Unprocessable, WrongState
@@ -106,6 +107,8 @@ class AsteriskTelephony:
                 leg.entered.add(stage)
                 self._left_behind[leg.id] = leg
                 self._errands.begin(self._await_adoption(leg), "await-adoption")
+            case [amd.LISTENING | amd.SAID, *_]:
+                return  # `amd.suspicion` listens to it itself
             case _:
                 log.warning("channel entered without a known purpose", call=channel.id, args=args)
 
@@ -312,7 +315,10 @@ class AsteriskTelephony:
             else:
                 leg.missed_end()
         for channel in channels.values():
-            if args := self._arguments(channel):
+            args = self._arguments(channel)
+            if args and args[0] in (amd.LISTENING, amd.SAID):
+                self._errands.begin(amd.end(self._ari, channel.id), "end-amd")  # nobody waits for its opinion
+            elif args:
                 self._enters(channel, args)
         return None
 

@@ -211,6 +211,14 @@ class RobocallAnswered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSuspected(Event):
+    """AMD takes whoever picked up for a machine. It shortens the waiting and decides nothing: silence looks like a machine too."""
+
+    attempt: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DialEnded(Event):
     """What became of an attempt. `cause` is Q.850 (or the SIP status, `tech_cause`, when known); `reason` the one that was keyed in."""
 
@@ -359,6 +367,38 @@ class RecordingAttached(Event):
     seconds: float
     flaw: str | None = None
     """What is wrong with it, if anything: `short` (by more than 0.3 s), `repaired` (cut by a crash), `silent`, `missing`."""
+    started: datetime | None = None
+    left: str | None = None
+    """Who spoke on the left leg: a contact's id, else the far end's number."""
+    right: str | None = None
+    """Who spoke on the right leg, our side."""
+    cause: int | None = None
+    """The Q.850 cause with which the call ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingPaused(Event):
+    """From here on nothing of the call is kept, at somebody's wish: words are said that must not be (a card's number)."""
+
+    call: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingResumed(Event):
+    """The call is recorded again."""
+
+    call: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingErased(Event):
+    """The recording's files were deleted; its hash, and this fact, stay."""
+
+    recording: str
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,6 +448,84 @@ class DeadlineBroken(Event):
 
     clock: str
     due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueJoined(Event):
+    """The caller waits for an operator. `since` is their first ring, by which their place and the clock of the answer are counted."""
+
+    call: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLeft(Event):
+    """The caller waits no more: `reason` is message, callback, hung_up or no_operator. (Who is answered has an OperatorAnswered.)"""
+
+    call: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRang(Event):
+    """The intent to ring an operator's desk phone for `call`; `attempt` is the desk phone's leg."""
+
+    call: str
+    attempt: str
+    desk: str
+    operator: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAnswered(Event):
+    """The operator took `call`; `waited` seconds after its first ring."""
+
+    call: str
+    attempt: str
+    desk: str
+    operator: str
+    waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorMissed(Event):
+    """The desk phone rang in vain, and somebody else is rung."""
+
+    attempt: str
+    desk: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartiesConnected(Event):
+    """These legs, and nobody else, talk with each other from now on; fewer than two: a hold."""
+
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallBackPromised(Event):
+    """The caller was promised a call at `number` by `due`; their place in the queue is kept, counted from `since`."""
+
+    call: str
+    number: str
+    since: datetime
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallBackTried(Event):
+    """A call back reached nobody; `attempt` is its leg (see CallStarted)."""
+
+    attempt: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallBackEnded(Event):
+    """The promise is settled: `kept`, or given up after the last try."""
+
+    kept: bool
 
 
 EVENT_TYPES: dict[str, type[Event]] = {

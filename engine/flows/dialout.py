@@ -19,6 +19,7 @@ from engine.domain.events import (
     CallStarted,
     DialEnded,
     KeyPressed,
+    MachineSuspected,
     RobocallAnswered,
 )
 from engine.domain.model import CallKind, Outcome, Purpose, Urgency, Via
@@ -146,8 +147,13 @@ class Attempt:
 
     async def _ask_to_accept(self, talk: Conversation, key: str, d: Deps) -> Outcome:
         """«Аварийная заявка … Чтобы принять, нажмите семь.»"""
+        async with self._suspecting(talk.leg, d) as machine:
+            return await self._ask_for_key(talk, key, machine, d)
+
+    async def _ask_for_key(self, talk: Conversation, key: str, machine: asyncio.Event, d: Deps) -> Outcome:
+        """Up to three askings; a suspected machine is asked once: who is only silent still hears all of it and can press."""
         silences = 0
-        while silences < ASKINGS:
+        while silences < (1 if machine.is_set() else ASKINGS):
             ticket = Ticket.of(await d.store.history(self.ticket))
             parts = (*wording.briefing(self.ticket, ticket), wording.accept_prompt(key), wording.MENU)
             pressed = await talk.ask(*parts, keys=f"{key}234", wait=KEY_WAIT_SECONDS)
@@ -259,6 +265,25 @@ class Attempt:
         )
 
     @asynccontextmanager
+    async def _suspecting(self, leg: Leg, d: Deps) -> AsyncIterator[asyncio.Event]:
+        """Let AMD listen beside the talk; the event is set once it takes the far end for a machine."""
+        machine = asyncio.Event()
+
+        async def listen() -> None:
+            why = await leg.machine()
+            if why is not None:
+                suspected = MachineSuspected(at=d.clock.now(), attempt=self.ring.attempt, why=why)
+                await d.store.append(self.ticket, [suspected])
+                machine.set()
+
+        listening = asyncio.create_task(_loudly(listen()), name=f"amd {self.ring.attempt}")
+        try:
+            yield machine
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
+
+    @asynccontextmanager
     async def _stoppable(self) -> AsyncIterator[None]:
         """`stop` ends the block with `TimeoutError`."""
         async with asyncio.timeout(0 if self._stopped else None) as self._scope:
@@ -278,6 +303,14 @@ class Attempt:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+
+async def _loudly(hint: Awaitable[None]) -> None:
+    """A hint that cannot be had costs the call nothing."""
+    try:
+        await hint
+    except Exception:
+        log.exception("a hint about a machine could not be had")
 
 
 async def _quietly(speak: Callable[[str], Awaitable[object]], part: str) -> None:

@@ -29,7 +29,7 @@ from engine.domain.errors import HungUp, TelephonyAway
 from engine.domain.model import Outcome
 from engine.ports import Dial, DialFailed, Leg
 from tests.contract.crowd import crowd
-from tests.contract.worlds import DID, AsteriskWorld, Wire, asterisk_world
+from tests.contract.worlds import DID, AsteriskWorld, Wire, asterisk_world, tone
 
 ANNA, RESIDENT = "+79000000001", "+79160000042"
 SOON = 10.0
@@ -152,6 +152,36 @@ async def test_nobody_who_listens_badly_holds_up_the_others(world: AsteriskWorld
         await leg.play(world.sound(0.2))
     assert isinstance(await unread.get(), model.Dial)
     unread.close()
+
+
+# What AMD thinks
+
+
+async def test_who_talks_on_and_on_is_taken_for_a_machine(world: AsteriskWorld, tmp_path: Path) -> None:
+    tone(tmp_path / "greeting.wav", 6.0)
+    world.phone(ANNA).answers().says(tmp_path / "greeting.wav")
+    async with world.telephony.dial(dial()) as leg:
+        playing = asyncio.create_task(leg.play(world.sound(1.0)))
+        assert await asyncio.wait_for(leg.machine(), SOON) is not None
+        await playing
+
+
+async def test_who_says_a_word_and_listens_is_not(world: AsteriskWorld, tmp_path: Path) -> None:
+    tone(tmp_path / "hello.wav", 0.5)
+    world.phone(ANNA).answers().says(tmp_path / "hello.wav")
+    async with world.telephony.dial(dial()) as leg:
+        assert await asyncio.wait_for(leg.machine(), SOON) is None
+
+
+async def test_an_opinion_that_nobody_waits_for_leaves_no_channel(world: AsteriskWorld) -> None:
+    world.phone(ANNA).answers()
+    async with world.telephony.dial(dial()) as leg:
+        listening = asyncio.create_task(leg.machine())
+        await asyncio.sleep(0.3)
+        listening.cancel()
+    async with asyncio.timeout(SOON):
+        while await world.ari.channels.list():
+            await asyncio.sleep(0.02)
 
 
 # The line is cut

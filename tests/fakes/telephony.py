@@ -82,6 +82,10 @@ class FakeLeg:
         assert self.hung_up is not None
         return self.hung_up
 
+    async def machine(self) -> str | None:
+        """What the test says of this number."""
+        return self._telephony.machines.get(self.number or "")
+
     async def hang_up(self, cause: Cause = Cause.NORMAL) -> None:
         self._telephony.end(self.call, cause)
 
@@ -108,6 +112,8 @@ class FakeTelephony:
         self, network: FakeNetwork, *, sound_seconds: float | Callable[[Sound], float] = SOUND_SECONDS
     ) -> None:
         self.away = False
+        self.machines: dict[str, str] = {}
+        """Numbers that AMD takes for a machine, and why."""
         self.dials: list[Dial] = []
         self._network = network
         self._sound_seconds = sound_seconds

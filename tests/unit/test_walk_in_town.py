@@ -12,6 +12,7 @@ from engine.domain.events import (
     DialEnded,
     DialStarted,
     EscalationExhausted,
+    MachineSuspected,
     RecordingAttached,
     StepStarted,
     TextQueued,
@@ -84,6 +85,29 @@ async def test_a_machine_accepts_nothing() -> None:
         ticket = await town.emergency()
         await town.until(ticket, Accepted)
         assert town.dials(ticket)[0] == (FIRST, "machine")
+
+
+@virtual
+async def test_a_suspected_machine_is_asked_once() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers()
+        town.phone(SECOND).answers().presses_accept_key()
+        town.telephony.machines[FIRST] = "LONGGREETING"
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        assert town.dials(ticket)[0] == (FIRST, "machine")
+        assert town.heard(0).count("Чтобы принять, нажмите семь.") == 1
+        assert [event.why for event in town.events(ticket, MachineSuspected)] == ["LONGGREETING"]
+
+
+@virtual
+async def test_a_person_who_is_silent_at_first_is_not_lost_to_amd() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key(after=6)
+        town.telephony.machines[FIRST] = "INITIALSILENCE"
+        ticket = await town.emergency()
+        accepted = await town.until(ticket, Accepted)
+        assert accepted.contact == "plumber1"
 
 
 @virtual
