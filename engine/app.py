@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,10 +15,11 @@ import structlog
 from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from engine.asterisk.ami import Ami, AmiAddress, AmiAway
+from engine.asterisk.ami import Ami, AmiAddress, AmiAway, AmiFailed
 from engine.asterisk.ari.client import AriClient
 from engine.asterisk.ari.errors import AriError
 from engine.asterisk.ari.rest import AriAddress
+from engine.asterisk.call_file import CallFiles
 from engine.asterisk.stand_in import AsteriskStandIn
 from engine.asterisk.telephony import AsteriskTelephony
 from engine.config import Settings
@@ -28,20 +29,25 @@ from engine.console.deps import Component, ConsoleDeps
 from engine.console.deps import Settings as ConsoleSettings
 from engine.domain import wording
 from engine.domain.company import Company, whom
-from engine.domain.errors import DozvonError
+from engine.domain.errors import DozvonError, VoiceFailed
 from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
 from engine.files.watch import Companies, company_folders, import_company
+from engine.flows.alarm import Alarms
 from engine.flows.deps import FAILPOINTS, Deps
 from engine.flows.gate import Gate, Gates
+from engine.flows.watchdog import Probe, Watchdog
+from engine.hooks import WebHooks
 from engine.recordings import Archive, RecordingFolder, load_key
 from engine.secrets import load_or_create_secrets
+from engine.sentry import Addressees, Sentry
 from engine.service import Service
 from engine.share import share_dir
 from engine.sms.log import LoggedTexts
 from engine.speech import SpokenVoice, find_engines
 from engine.store.accounts import Access
 from engine.store.store import Store
+from engine.up import ALARM_FILE, HEART_FILE
 
 log = structlog.get_logger()
 
@@ -77,7 +83,8 @@ async def run(settings: Settings) -> None:
         watching = asyncio.create_task(built.ari.watch(), name="ari watch")
         stopped = asyncio.create_task(stopping.wait(), name="stop signal")
         log.info("the engine is at work", console=settings.console_url)
-        tasks = {serving, watching, stopped}
+        guarding = asyncio.create_task(built.watchdog.run(), name="watchdog")
+        tasks = {serving, watching, guarding, stopped}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("the engine stops")
         for task in tasks:
@@ -95,6 +102,7 @@ class Engine:
     deps: Deps
     store: Store
     ari: AriClient
+    watchdog: Watchdog
 
 
 @asynccontextmanager
@@ -122,6 +130,8 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         ari = await stack.enter_async_context(AriClient(address))
         trunks = tuple(trunk.name for trunk in settings.asterisk.trunks) or ("trunk",)
         phone = await stack.enter_async_context(AsteriskTelephony(ari, trunks=trunks))
+        hooks = await stack.enter_async_context(WebHooks(secrets.webhook_secret))
+        alarm_calls = CallFiles(settings.inside("asterisk", "spool"), trunks[0])
         deps = Deps(
             store=store,
             phone=phone,
@@ -131,17 +141,25 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             clock=clock,
             companies=folders,
             gates=_gates(settings),
+            hooks=hooks,
+            alarm_calls=alarm_calls,
             reached=_killer(settings.failpoint),
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
         )
         fallback = AsteriskStandIn(settings.recordings, ami.db_put, ami.db_del)
         service = Service(deps, fallback)
-        health = Health(ari, ami, voice, folders)
+        alarms = Alarms(deps)
+        sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
+        watchdog = Watchdog(deps, service, alarms, len(trunks), _probes(ami, trunks), sentry.beat)
+        health = Health(ari, ami, voice, folders, alarms)
         await stack.enter_async_context(_console(settings, deps, store, recordings, health))
-        await stack.enter_async_context(_jobs(service, deps, ami, fallback))
-        await stack.enter_async_context(_prepared(voice, deps))
-        yield Engine(service, deps, store, ari)
+        await stack.enter_async_context(
+            _jobs(service, deps, ami, fallback, sentry, settings.inside(ALARM_FILE))
+        )
+        await stack.enter_async_context(_prepared(voice, deps, sentry))
+        stack.enter_context(sentry.on_watch())
+        yield Engine(service, deps, store, ari, watchdog)
 
 
 def _gates(settings: Settings) -> Gates:
@@ -242,7 +260,9 @@ async def _leave_link(settings: Settings, store: Store) -> None:
 
 
 @asynccontextmanager
-async def _jobs(service: Service, deps: Deps, ami: Ami, fallback: AsteriskStandIn) -> AsyncIterator[None]:
+async def _jobs(
+    service: Service, deps: Deps, ami: Ami, fallback: AsteriskStandIn, sentry: Sentry, alarm_file: Path
+) -> AsyncIterator[None]:
     """What is done from time to time. Deadlines are not here: the walkers wait for them."""
     told_since = ami.health.since
 
@@ -258,15 +278,39 @@ async def _jobs(service: Service, deps: Deps, ami: Ami, fallback: AsteriskStandI
         except AmiAway:
             return
 
+    async def keep_addressees() -> None:
+        found = Addressees.of(deps.companies(), deps.clock.now())
+        if found != sentry.addressees:
+            sentry.addressees = found
+            await asyncio.to_thread(found.write, alarm_file)
+
     scheduler = AsyncIOScheduler(timezone=UTC)
     every = {"coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
     scheduler.add_job(service.stood_in, "interval", seconds=STAND_IN_EVERY_SECONDS, name="stand-in", **every)
     scheduler.add_job(keep_numbers, "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every)
+    scheduler.add_job(keep_addressees, "interval", seconds=NUMBERS_EVERY_SECONDS, name="alarm", **every)
     scheduler.start()
     try:
         yield
     finally:
         scheduler.shutdown(wait=False)
+
+
+def _probes(ami: Ami, trunks: Sequence[str]) -> Mapping[str, Probe]:
+    """What the watchdog asks besides: the manager, and whether the trunks' far ends answer."""
+
+    async def manager() -> str | None:
+        return None if ami.health.connected else ami.health.problem or "не отвечает"
+
+    async def reachable() -> str | None:
+        try:
+            known = await ami.trunks(trunks)
+        except (AmiAway, AmiFailed):
+            return None  # that is the manager's alarm
+        dead = [name for name, found in known.items() if found is None or not found.reachable]
+        return ", ".join(dead) or None
+
+    return {"manager_away": manager, "trunk_unreachable": reachable}
 
 
 def _on_duty(company: Company, now: datetime) -> Sequence[str]:
@@ -283,12 +327,14 @@ def _on_duty(company: Company, now: datetime) -> Sequence[str]:
 
 
 @asynccontextmanager
-async def _prepared(voice: SpokenVoice, deps: Deps) -> AsyncIterator[None]:
+async def _prepared(voice: SpokenVoice, deps: Deps, sentry: Sentry) -> AsyncIterator[None]:
     """Render the fixed sentences in the background, the most urgent first, so that no call waits for a voice."""
 
     async def prepare() -> None:
         greetings = [wording.greeting(company) for company in deps.companies()]
         await voice.prepare([*greetings, *wording.fixed_parts()])
+        with suppress(VoiceFailed):
+            sentry.sound = await voice.speak(wording.alarm_words("loop_stalled", None))
 
     task = asyncio.create_task(prepare(), name="prepare voice")
     try:
@@ -301,8 +347,10 @@ async def _prepared(voice: SpokenVoice, deps: Deps) -> AsyncIterator[None]:
 class Health:
     """The state of each component, for `/readyz`."""
 
-    def __init__(self, ari: AriClient, ami: Ami, voice: SpokenVoice, folders: Companies) -> None:
-        self._ari, self._ami, self._voice, self._folders = ari, ami, voice, folders
+    def __init__(
+        self, ari: AriClient, ami: Ami, voice: SpokenVoice, folders: Companies, alarms: Alarms
+    ) -> None:
+        self._ari, self._ami, self._voice, self._folders, self._alarms = ari, ami, voice, folders, alarms
 
     async def __call__(self) -> Mapping[str, Component]:
         """By name; `asterisk` and `store` are essential."""
@@ -310,6 +358,7 @@ class Health:
             "asterisk": await self._asterisk(),
             "store": Component(True, "open"),
             "ami": self._manager(),
+            "watchdog": self._watchdog(),
             "companies": self._companies(),
             "speech": self._speech(),
             "sms": Component(False, "log", "no SMS gateway is configured: texts go to the log"),
@@ -329,6 +378,13 @@ class Health:
         return Component(
             health.connected, "connected" if health.connected else "away", health.problem or None
         )
+
+    def _watchdog(self) -> Component:
+        standing = self._alarms.standing
+        if not standing:
+            return Component(True, "quiet")
+        told = (f"{reason} since {one.since:%H:%M:%S} UTC: {one.detail}" for reason, one in standing.items())
+        return Component(False, "alarm", "; ".join(told))
 
     def _companies(self) -> Component:
         loaded = self._folders()

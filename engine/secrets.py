@@ -13,11 +13,12 @@ _BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Passwords between our own parts (letters, digits, `-` and `_`), and the key that signs console links."""
+    """Passwords between our own parts (letters, digits, `-` and `_`), and the keys that sign console links and webhooks."""
 
     ari_password: str = field(repr=False)
     ami_password: str = field(repr=False)
     console_secret: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
     desk_phones: Mapping[str, str] = field(repr=False)  # name of the phone: its SIP password
 
 
@@ -64,6 +65,7 @@ def _complete(kept: Mapping[str, object], phones: tuple[str, ...]) -> Secrets:
         ari_password=secret("ari_password"),
         ami_password=secret("ami_password"),
         console_secret=secret("console_secret"),
+        webhook_secret=secret("webhook_secret"),
         desk_phones={
             **known,
             **{name: secrets.token_urlsafe(_BYTES) for name in phones if name not in known},

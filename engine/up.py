@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 
+from engine.asterisk.call_file import CallFiles
 from engine.asterisk.server import (
     AsteriskFailed,
     AsteriskServer,
@@ -29,8 +30,11 @@ from engine.asterisk.server import (
 )
 from engine.config import Settings
 from engine.secrets import Secrets, load_or_create_secrets
+from engine.sentry import Addressees, tell
 
 ENGINE = (sys.executable, "-m", "engine", "run")
+HEART_FILE, ALARM_FILE = "heartbeat", "alarm.json"
+"""In the data directory: how old the engine's last sign of life is, and whom to alarm if there is none."""
 LINK_FILE = "console-link"  # in the data directory: the engine writes the administrator's one-time link there
 UNUSABLE = 2  # an engine that ends so says that its arguments or its configuration cannot be used
 
@@ -38,6 +42,10 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # who lived that long is restarted at once again
 STOP_ENGINE_SECONDS = 15.0
+SILENT_SECONDS = (
+    30.0  # an engine that shows no sign of life for so long is frozen: its own sentry would have ended it
+)
+HEART_POLL_SECONDS = 2.0
 READY_POLL_SECONDS = 0.1
 READY_PATIENCE_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -129,6 +137,7 @@ class _Installation:
                     keep = self._keep("Asterisk", self._asterisk_ended, self._start_asterisk)
                     keepers.append(tasks.create_task(keep, name="keep Asterisk"))
                 keepers.append(tasks.create_task(self._tell_when_ready(begun), name="tell when ready"))
+                keepers.append(tasks.create_task(self._watch_heart(), name="watch the heart"))
                 await self.stopping.wait()
                 for keeper in keepers:
                     keeper.cancel()
@@ -180,6 +189,31 @@ class _Installation:
                     break
                 except (OSError, AsteriskFailed) as error:
                     reason = f"did not start: {error}"
+
+    async def _watch_heart(self) -> None:
+        """End an engine that lives and shows no sign of it. Its sentry does so from inside, unless the whole process is frozen."""
+        heart, seen, since = self.settings.inside(HEART_FILE), 0, time.monotonic()
+        while True:
+            await asyncio.sleep(HEART_POLL_SECONDS)
+            try:
+                beat = heart.stat().st_mtime_ns
+            except OSError:
+                beat = 0  # it has not begun yet, or has ended in order
+            if beat != seen or beat == 0:
+                seen, since = beat, time.monotonic()
+            elif time.monotonic() - since > SILENT_SECONDS and self.engine and self.engine.returncode is None:
+                self.say(f"the engine has shown no sign of life for {SILENT_SECONDS:.0f} s; ending it")
+                since = time.monotonic()
+                with contextlib.suppress(ProcessLookupError):
+                    self.engine.kill()
+                await asyncio.to_thread(self._alarm)
+
+    def _alarm(self) -> None:
+        """Tell that the engine was frozen, by ways that need no engine."""
+        spool, trunks = self.settings.inside("asterisk", "spool"), self.settings.asterisk.trunks
+        calls = CallFiles(spool, trunks[0].name if trunks else demo_trunk(self.settings.base_port).name)
+        whom = Addressees.read(self.settings.inside(ALARM_FILE))
+        tell("engine_silent", "", whom, calls, self.secrets.webhook_secret)
 
     async def _stop(self) -> None:
         """The engine first, so that it can take its leave of Asterisk; each by its own process id."""

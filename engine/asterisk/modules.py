@@ -32,6 +32,6 @@ MODULES = tuple(
     func_callerid func_channel func_cut func_db func_devstate func_env func_global func_groupcount
     func_hangupcause func_logic func_math func_periodic_hook func_strings func_timeout func_volume
     func_talkdetect func_rand func_sprintf func_module func_uri func_base64 func_jitterbuffer func_uuid func_json
-    pbx_config res_tonedetect res_mutestream res_musiconhold res_manager_devicestate
+    pbx_config pbx_spool res_tonedetect res_mutestream res_musiconhold res_manager_devicestate
     """.split()  # noqa: SIM905
 )

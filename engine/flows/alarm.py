@@ -116,12 +116,22 @@ class Standing:
 
 @dataclass(eq=False)
 class Alarms:
-    """Raises and calls off the alarms of the installation. `standing` is what `/readyz` shows."""
+    """Raises and calls off the alarms of the installation; `run` tells them. `standing` is what `/readyz` shows."""
 
     d: Deps
     standing: dict[str, Standing] = field(default_factory=dict)
+    _to_tell: asyncio.Queue[tuple[str, str, Collection[Way]]] = field(
+        default_factory=asyncio.Queue, init=False
+    )
 
-    async def stands(self, reason: str, detail: str = "", *, broken: Collection[Way] = ()) -> None:
+    async def run(self) -> None:
+        """Tell what is raised, each alarm as a task of its own, until cancelled."""
+        async with asyncio.TaskGroup() as telling:
+            while True:
+                alarm = await self._to_tell.get()
+                telling.create_task(self._tell(*alarm), name=f"alarm {alarm[0]}")
+
+    def stands(self, reason: str, detail: str = "", *, broken: Collection[Way] = ()) -> None:
         """It is so, now: tell it when it is new, and again from time to time. `broken` are the ways that died with it."""
         now = asyncio.get_running_loop().time()
         known = self.standing.get(reason)
@@ -129,20 +139,28 @@ class Alarms:
             return
         since = known.since if known else self.d.clock.now()
         self.standing[reason] = Standing(since, detail, now)
-        await self.tell(reason, detail, broken=broken)
+        self.tell(reason, detail, broken=broken)
 
     def over(self, reason: str) -> None:
         """It is so no more."""
         if self.standing.pop(reason, None) is not None:
             log.warning("an alarm is over", reason=reason)
 
-    async def tell(self, reason: str, detail: str = "", *, broken: Collection[Way] = ()) -> None:
-        """Tell it once. Whoever could not be texted is called; never raises for a way that fails."""
+    def tell(self, reason: str, detail: str = "", *, broken: Collection[Way] = ()) -> None:
+        """Tell it once. Whoever could not be texted is called. Returns at once."""
         log.error("ALARM", reason=reason, detail=detail)
+        self._to_tell.put_nowait((reason, detail, broken))
+
+    async def _tell(self, reason: str, detail: str, broken: Collection[Way]) -> None:
         words = wording.alarm_words(reason, None, detail)
         name = f"alarm-{reason.replace('_', '-')}-{int(self.d.clock.now().timestamp())}"
-        told = [self._tell_company(company, name, words, reason, broken) for company in self.d.companies()]
-        await asyncio.gather(*told)
+        try:
+            companies = self.d.companies()
+            await asyncio.gather(
+                *(self._tell_company(company, name, words, reason, broken) for company in companies)
+            )
+        except Exception:
+            log.exception("an alarm could not be told", reason=reason)
 
     async def _tell_company(
         self, company: Company, name: str, words: str, reason: str, broken: Collection[Way]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
+from engine.domain.texts import USUAL_RULES, TextRules
 from engine.flows.gate import Gates
 from engine.flows.lobby import Lobby
-from engine.ports import Clock, Companies, Recordings, Store, Telephony, Texts, Voice
+from engine.ports import AlarmCalls, Clock, Companies, Hooks, Recordings, Store, Telephony, Texts, Voice
 
 ACCEPT_KEYS = "56789"
 """The keys of which one is drawn for each robocall: none that the menu uses, and not 1, which machines and pockets press."""
@@ -56,6 +57,8 @@ class Deps:
     """The limits of the trunks."""
     lobby: Lobby = field(default_factory=Lobby)
     """The callers who are on the line now."""
+    hooks: Hooks | None = None
+    alarm_calls: AlarmCalls | None = None
     reached: Callable[[str], None] = lambda _: None
     """Told of each named point that a flow reaches; the crash tests kill the engine at one of them (`FAILPOINTS`)."""
     draw_key: Callable[[], str] = draw_accept_key
@@ -63,6 +66,10 @@ class Deps:
     """The longest that one robocall may talk."""
     message_seconds: float = 120.0
     """The longest message that a resident may leave."""
+    texting: TextRules = USUAL_RULES
+    """How patiently texts are sent."""
+    link: Callable[[str], str | None] = lambda _: None
+    """The address at which whoever got that text can answer it; None where links are not offered."""
 
     def company(self, name: str) -> Company:
         """The company of that id as it is configured now. Raises `NotKnown`."""
