@@ -5,6 +5,7 @@ The oracle asks at one instant only, and finds when a shift begins by stepping t
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -95,7 +96,7 @@ def oracle(roster: Roster, at: datetime) -> list[str]:
     away = {off.contact: off.instead for off in roster.days_off if off.start <= at < off.end}
     present: list[str] = []
     for one in people:
-        stand_in = away[one] if one in away else one
+        stand_in = away.get(one, one)
         if stand_in is not None and stand_in not in away and stand_in not in present:
             present.append(stand_in)
     return present
@@ -211,7 +212,7 @@ def test_every_minute_of_three_days(question: tuple[Roster, datetime]) -> None:
     assert slices[0].since == at
     assert slices[-1].until == end
     uncovered = 0
-    for one, following in zip(slices, slices[1:], strict=False):
+    for one, following in itertools.pairwise(slices):
         assert one.until == following.since
         assert one.contacts != following.contacts
     for one in slices:

@@ -23,7 +23,7 @@ MAY_KNOW = {
     **dict.fromkeys(DOMAIN, DOMAIN),
     **dict.fromkeys(PORTS, DOMAIN),
     **dict.fromkeys(FLOWS, DOMAIN | PORTS | FLOWS),
-    **dict.fromkeys(TOOLS, set()),
+    **{room: set() for room in TOOLS},
     **{room: DOMAIN | PORTS | TOOLS | {room} for room in ADAPTERS},
     **dict.fromkeys(CONSOLE, DOMAIN | PORTS | FLOWS | CONSOLE | TOOLS),
     **dict.fromkeys(EDGE, DOMAIN | PORTS | FLOWS | TOOLS | ADAPTERS | CONSOLE | EDGE),
