@@ -12,18 +12,24 @@ from structlog.contextvars import bound_contextvars
 
 from engine.domain.errors import DozvonError, FeedLost, TelephonyAway
 from engine.domain.events import (
+    Accepted,
     AlarmRaised,
     CallEnded,
     EscalationResumed,
     EscalationStarted,
     Event,
+    NumberTold,
+    Reported,
     TextQueued,
+    TicketOpened,
     TicketReopened,
 )
-from engine.flows import alarm, filing, hotline, staff_line, stand_in, texting
+from engine.flows import alarm, filing, hotline, residents, staff_line, stand_in
 from engine.flows.deps import Deps
+from engine.flows.replies import Replies
+from engine.flows.texting import Post
 from engine.flows.walker import Walker, walk
-from engine.ports import Leg, StandIn
+from engine.ports import Incoming, Leg, Report, StandIn
 
 log = structlog.get_logger()
 
@@ -39,6 +45,8 @@ class Service:
     def __init__(self, d: Deps, fallback: StandIn) -> None:
         self._d = d
         self._fallback = fallback
+        self.post = Post(d)
+        self._replies = Replies(d)
         self._walks: dict[int, asyncio.Task[None]] = {}
         self._walkers: dict[int, Walker] = {}
         self._walk_again: set[int] = set()
@@ -51,6 +59,8 @@ class Service:
         async with asyncio.TaskGroup() as self._group:
             self._own(self._follow_events(), "events")
             self._own(self._take_calls(), "calls")
+            self._own(self.post.run(), "texts")
+            self._own(self._d.texts.serve(self.heard), "text gateways")
             self._own(self._tidy(booted), "tidy")
             try:
                 await asyncio.get_running_loop().create_future()  # until cancelled
@@ -101,8 +111,9 @@ class Service:
     async def _catch_up(self) -> None:
         for ticket in await self._d.store.escalating():
             self._walk(ticket)
+            self._own(residents.tell(ticket, self._d), f"telling {ticket}")
         for ticket, text in await self._d.store.unsent_texts():
-            self._own(texting.deliver(ticket, text, self._d), f"text {text}")
+            self.post.take(ticket, text)
         for ticket, seq in await alarm.unposted(self._d):
             self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
 
@@ -111,13 +122,23 @@ class Service:
             case EscalationStarted() | EscalationResumed() | TicketReopened():
                 self._walk(ticket)
             case TextQueued():
-                self._own(texting.deliver(ticket, event.text, self._d), f"text {event.text}")
+                self.post.take(ticket, event.text)
             case CallEnded():
                 self._own(filing.file_call(ticket, event, self._d), f"filing {event.call}")
+                self._own(residents.tell(ticket, self._d), f"telling {ticket}")
+            case NumberTold() | Accepted() | Reported() | TicketOpened():
+                self._own(residents.tell(ticket, self._d), f"telling {ticket}")
             case AlarmRaised():
                 self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
             case _:
                 pass
+
+    async def heard(self, what: Report | Incoming) -> None:
+        """Something came from a text gateway. On disk when this returns. Raises `StoreFailed`."""
+        if isinstance(what, Report):
+            await self.post.reported(what)
+        else:
+            await self._replies.take(what)
 
     # --- walks ---------------------------------------------------------------------------------------------------------------------
 

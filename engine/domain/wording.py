@@ -6,10 +6,14 @@ is a fixed part that was rendered at set-up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from engine.domain.company import Company
 from engine.domain.model import Premises, Urgency
 from engine.domain.spoken import digits
 from engine.domain.spoken import key as key_name
+from engine.domain.texts import first_that_fits, shortened
 from engine.domain.ticket import Ticket
 
 Parts = tuple[str, ...]
@@ -118,13 +122,69 @@ def fixed_parts() -> Parts:
 # --- texts -------------------------------------------------------------------------------------------------------------------------
 
 
-def ticket_text(number: int, ticket: Ticket) -> str:
-    """«Авария №1024: прорыв стояка, ул. Ленина, 15, кв. 42. Принять: ответьте 1»"""
+def ticket_text(number: int, ticket: Ticket, link: str | None = None) -> str:
+    """«Авария №1024: прорыв стояка. Ленина, 15, кв. 42. Принять: 1, отказ: 2», in one part of an SMS if that can be.
+
+    What is left out first: the words around the answer, the address's, then the end of the cause. With a link it is longer than a part
+    anyway, so nothing is left out.
+    """
     kind = {Urgency.EMERGENCY: "Авария", Urgency.URGENT: "Срочно"}.get(
         ticket.urgency or Urgency.EMERGENCY, "Заявка"
     )
     what = ticket.title or ticket.text or "см. запись разговора"
-    return f"{kind} №{number}: {what}. {place(ticket.premises)}. Принять: ответьте 1, отказ: 2"
+    if link is not None:
+        return (
+            f"{kind} №{number}: {what}. {place(ticket.premises)}. Ответьте 1 (принять), 2 (отказ) или {link}"
+        )
+    answers = ("Принять: ответьте 1, отказ: 2", "Принять: 1, отказ: 2")
+    places = (place(ticket.premises), short_place(ticket.premises))
+    whole = [
+        f"{kind} №{number}: {what}. {where}. {answer}" for where, answer in zip(places, answers, strict=True)
+    ]
+    cut = [f"{kind} №{number}: {some}. {places[1]}. {answers[1]}" for some in shortened(what)]
+    return first_that_fits([*whole, *cut]).replace("….", "…")
+
+
+def confirmed_text(number: int, ticket: Ticket) -> str:
+    """To who accepted by text."""
+    what = ticket.title or ticket.text or "подробности по телефону"
+    reach = f" Тел. жильца {ticket.phone}." if ticket.phone else ""
+    whole = f"Принято, №{number} за вами.{reach} {what}. {place(ticket.premises)}"
+    return first_that_fits([whole, f"Принято, №{number} за вами.{reach}"]) if reach else whole
+
+
+def noted_text(number: int, what: str) -> str:
+    """To who declined or reported by text. `what` is in words."""
+    return f"№{number}: записано, {what}."
+
+
+def no_coverage_text(until: datetime) -> str:
+    """To who said that they are out of coverage; `until` in their own time."""
+    return f"Записано: нет связи до {until:%H:%M}. До этого не звоним."
+
+
+def which_text(numbers: Sequence[int]) -> str:
+    """To who answered while several tickets wait for them."""
+    listed = ", ".join(f"№{number}" for number in numbers)
+    return f"Какая заявка? Открыты {listed}. Ответьте с номером: 1 {numbers[0]}"
+
+
+NOTHING_OPEN = "Открытых заявок для вас нет."
+
+
+def not_open_text(number: int) -> str:
+    """To who named a ticket that does not exist or is closed."""
+    return f"Заявки №{number} нет среди открытых."
+
+
+def resident_number_text(number: int) -> str:
+    """To the resident: the number of what they asked for."""
+    return f"Ваша заявка №{number} зарегистрирована."
+
+
+def resident_done_text(number: int) -> str:
+    """To the resident, when the work is reported done."""
+    return f"Заявка №{number} выполнена. Если это не так, ответьте на это сообщение."
 
 
 def taken_text(number: int, name: str | None) -> str:
@@ -134,9 +194,9 @@ def taken_text(number: int, name: str | None) -> str:
     )
 
 
-def resident_accepted_text(number: int) -> str:
-    """To the resident, when somebody has taken the ticket."""
-    return f"Ваша заявка №{number} принята бригадой."
+def resident_accepted_text(number: int, by: datetime | None = None) -> str:
+    """To the resident, when somebody has taken the ticket; `by` is when they are to arrive, in the house's time."""
+    return f"Ваша заявка №{number} принята бригадой." + (f" Прибудут до {by:%H:%M}." if by else "")
 
 
 def alarm_text(number: int, ticket: Ticket, round_: int) -> str:
@@ -151,7 +211,8 @@ ALARMS = {
     "walk_lost": "обзвон остановился и запущен снова",
     "asterisk_away": "нет связи с телефонной станцией",
     "manager_away": "станция не отвечает на служебные запросы",
-    "trunk_dead": "телефонная линия не работает",
+    "trunk_dead": "звонки не проходят",
+    "trunk_unreachable": "оператор связи не отвечает",
     "clock_jumped": "часы сервера перевели",
     "loop_stalled": "диспетчерская программа зависла",
     "engine_silent": "диспетчерская программа не отвечает и запущена снова",
@@ -164,6 +225,20 @@ def alarm_words(reason: str, ticket: int | None, detail: str = "") -> str:
     """«ТРЕВОГА: телефонная линия не работает (trunk).» What it is about in words; the reason itself if there are none for it."""
     about = f"заявка №{ticket}, " if ticket is not None else ""
     return f"ТРЕВОГА: {about}{ALARMS.get(reason, reason)}{f' ({detail})' if detail else ''}."
+
+
+def short_place(premises: Premises) -> str:
+    """«Ленина, 15, кв. 42»: as short as an address can be without doubt."""
+    words = place(premises)
+    for long, short in (
+        (", дом ", ", "),
+        (", квартира ", ", кв. "),
+        ("улица ", ""),
+        ("проспект ", "пр. "),
+        ("переулок ", "пер. "),
+    ):
+        words = words.replace(long, short)
+    return words
 
 
 def place(premises: Premises) -> str:

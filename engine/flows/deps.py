@@ -5,13 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.texts import USUAL_RULES, TextRules
+from engine.flows.board import Board
+from engine.flows.callers import Callers
 from engine.flows.gate import Gates
 from engine.flows.lobby import Lobby
 from engine.ports import AlarmCalls, Clock, Companies, Hooks, Recordings, Store, Telephony, Texts, Voice
+
+if TYPE_CHECKING:
+    from engine.flows.conversation import Conversation
+    from engine.flows.hotline import Call
 
 ACCEPT_KEYS = "56789"
 """The keys of which one is drawn for each robocall: none that the menu uses, and not 1, which machines and pockets press."""
@@ -21,6 +28,8 @@ FAILPOINTS = (
     "hotline.answered",
     "hotline.announced",
     "hotline.classified",
+    "hotline.asked",
+    "hotline.joined",
     "hotline.number_told",
     "hotline.ended",
     "walker.decided",
@@ -42,6 +51,14 @@ def draw_accept_key() -> str:
     return secrets.choice(ACCEPT_KEYS)
 
 
+class Operators(Protocol):
+    """The operators' side of the hotline."""
+
+    async def serve(self, talk: Conversation, call: Call) -> bool:
+        """Find an operator for the caller; True once they have spoken. Raises `HungUp` when the caller is gone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
     """The world of a flow."""
@@ -57,6 +74,10 @@ class Deps:
     """The limits of the trunks."""
     lobby: Lobby = field(default_factory=Lobby)
     """The callers who are on the line now."""
+    callers: Callers = field(default_factory=Callers)
+    board: Board = field(default_factory=Board)
+    operators: Operators | None = None
+    """None: no operator is on duty."""
     hooks: Hooks | None = None
     alarm_calls: AlarmCalls | None = None
     reached: Callable[[str], None] = lambda _: None

@@ -1,44 +1,346 @@
-"""Texts that were queued go out. The intent is on disk before; what became of it is a fact of the ticket."""
+"""Texts go out, the urgent ones first; what became of each is a fact of its ticket. The intent is on disk before.
+
+`Post` is the sorting office: several carriers hand texts over in the order of their lanes, one carries news at a measured pace, a watch
+looks for reports that do not come and for a gateway that takes nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
 
 import structlog
 
-from engine.domain.events import Event, TextFailed, TextQueued, TextSent
+from engine.domain.errors import StoreFailed
+from engine.domain.events import AlarmRaised, TextDelivered, TextFailed, TextSent
+from engine.domain.texts import Fate, Lane, lane, needless, parts
 from engine.domain.ticket import Ticket
 from engine.flows.deps import Deps
-from engine.ports import Message
+from engine.ports import Delivery, Message, Report
 
 log = structlog.get_logger()
 
-PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 15.0)
 """Between two tries to hand a text to a gateway that is away."""
-TRIES = 12
+TICK_SECONDS = 5.0
+PROBE_EVERY = timedelta(seconds=60)
+HAND_OVER_SECONDS = 60.0
+"""No provider may take longer than this to answer; its own time-outs are shorter."""
+REMEMBER_FOR = timedelta(days=3)
+"""Reports that come later than this are not waited for after a restart."""
+REFERENCES_KEPT = 100_000
 
 
-async def deliver(ticket: int, text: str, d: Deps) -> None:
-    """Hand one queued text to a provider; again, with pauses, while the gateway is away. A text that is settled already: nothing."""
-    history = await d.store.history(ticket)
-    queued = next((e for e in history if isinstance(e, TextQueued) and e.text == text), None)
-    if queued is None or any(isinstance(e, TextSent | TextFailed) and e.text == text for e in history):
-        return
-    message = Message(text, queued.number, queued.body, Ticket.of(history).company)
-    settled = await _hand_over(message, d)
-    d.reached("texting.sent")
-    await d.store.append(ticket, [settled])
+@dataclass(frozen=True, slots=True)
+class PostHealth:
+    """How sending goes. `oldest_seconds` is how long the oldest urgent text has waited; `problem` is what the last try said."""
+
+    waiting: int
+    oldest_seconds: float
+    problem: str | None
+    providers: Mapping[str, str | None]
+    repeated_reports: int
+    unknown_reports: int
 
 
-async def _hand_over(message: Message, d: Deps) -> Event:
-    for attempt in range(TRIES):
-        try:
-            provider = await d.texts.send(message)
-        except ValueError as refused:
-            return TextFailed(at=d.clock.now(), text=message.id, reason=str(refused))
-        except ConnectionError as away:
-            log.warning("the text gateway is away", text=message.id, error=str(away))
-            await asyncio.sleep(PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS) - 1)])
+class Post:
+    """Sends whatever `take` is given, while `run` runs. One to an engine."""
+
+    def __init__(self, d: Deps) -> None:
+        self._d = d
+        self._rules = d.texting
+        self._incoming: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+        self._queue: asyncio.PriorityQueue[tuple[int, int, int, str]] = asyncio.PriorityQueue()
+        self._news: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+        self._order = count()
+        self._waiting: dict[str, tuple[int, Lane, datetime]] = {}
+        self._tries: dict[str, int] = {}
+        self._again: dict[str, str | None] = {}
+        """Texts to be sent by another provider, with what the network said of the last one (None: nothing, for too long)."""
+        self._handing: dict[str, asyncio.Future[None]] = {}
+        self._references: dict[tuple[str, str], tuple[int, str]] = {}
+        self._reported_parts: dict[str, set[str]] = {}
+        self._due: list[tuple[datetime, int, str, str]] = []
+        """When a report is due, on which text of which ticket, by which provider: a heap."""
+        self._alarmed: set[int] = set()
+        self._problem: str | None = None
+        self._providers: Mapping[str, str | None] = {}
+        self._probed: datetime | None = None
+        self._repeated = self._unknown = 0
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def health(self) -> PostHealth:
+        """As it is now."""
+        now = self._d.clock.now()
+        urgent = [now - since for _, where, since in self._waiting.values() if where <= Lane.URGENT]
+        oldest = max(urgent, default=timedelta(0)).total_seconds()
+        return PostHealth(
+            len(self._waiting), oldest, self._problem, self._providers, self._repeated, self._unknown
+        )
+
+    def take(self, ticket: int, text: str) -> None:
+        """A text is on the timeline and wants sending. Twice: once."""
+        self._incoming.put_nowait((ticket, text))
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as self._group:
+                    own = self._group.create_task
+                    own(self._sort(), name="texts: sorting")
+                    for number in range(self._rules.at_once):
+                        own(self._carry(), name=f"texts: carrier {number + 1}")
+                    own(self._carry_news(), name="texts: news")
+                    own(self._watch(), name="texts: watch")
+                    await self._recall()
+            except* Exception:
+                log.exception("sending texts broke and is taken up again")
+            for ticket, text in await self._unsent():
+                self.take(ticket, text)
+
+    # --- from the queue to the network ---------------------------------------------------------------------------------------------
+
+    async def _sort(self) -> None:
+        while True:
+            ticket, text = await self._incoming.get()
+            if text in self._waiting:
+                continue
+            try:
+                history = await self._d.store.history(ticket)
+            except StoreFailed:
+                self._later(ticket, text, TICK_SECONDS)
+                continue
+            fate = Fate.of(text, history)
+            if fate.queued is None or fate.over or fate.sent:
+                continue
+            where = lane(fate.queued, Ticket.of(history[:50]).urgency)  # the class is told at the beginning
+            self._waiting[text] = (ticket, where, fate.queued.at)
+            self._put(where, ticket, text)
+
+    def _put(self, where: Lane, ticket: int, text: str) -> None:
+        if where is Lane.NEWS:
+            self._news.put_nowait((ticket, text))
         else:
-            return TextSent(at=d.clock.now(), text=message.id, provider=provider)
-    return TextFailed(at=d.clock.now(), text=message.id, reason="gateway away")
+            self._queue.put_nowait((where, next(self._order), ticket, text))
+
+    async def _carry(self) -> None:
+        while True:
+            _, _, ticket, text = await self._queue.get()
+            await self._hand_over(ticket, text)
+
+    async def _carry_news(self) -> None:
+        while True:
+            ticket, text = await self._news.get()
+            await self._hand_over(ticket, text)
+            await asyncio.sleep(1 / self._rules.news_per_second)
+
+    async def _hand_over(self, ticket: int, text: str) -> None:
+        """One try. Whatever goes wrong with it, the carrier goes on, and the text comes back."""
+        done = asyncio.get_running_loop().create_future()
+        self._handing[text] = done
+        again: float | None = TICK_SECONDS
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                again = await self._try(ticket, text)
+        except TimeoutError:
+            log.warning("a text could not be handed over in time", text=text)
+        except StoreFailed as error:
+            log.error("what became of a text could not be written down", text=text, error=str(error))
+        except Exception:
+            log.exception("handing a text over broke", text=text)
+        finally:
+            del self._handing[text]
+            done.set_result(None)
+        if again is None:
+            self._waiting.pop(text, None)
+            self._tries.pop(text, None)
+            self._again.pop(text, None)
+        else:
+            self._later(ticket, text, again)
+
+    def _later(self, ticket: int, text: str, seconds: float) -> None:
+        async def come_back() -> None:
+            await asyncio.sleep(seconds)
+            if text in self._waiting:
+                self._put(self._waiting[text][1], ticket, text)
+            else:
+                self.take(ticket, text)
+
+        assert self._group is not None
+        self._group.create_task(come_back(), name=f"text {text} waits")
+
+    async def _try(self, ticket: int, text: str) -> float | None:
+        """Hand it over if it is still wanted. Returns None when that is settled, or after how many seconds to try again."""
+        d = self._d
+        history = await d.store.history(ticket)
+        fate = Fate.of(text, history)
+        queued = fate.queued
+        if queued is None or fate.over or (fate.sent and text not in self._again):
+            return None
+        now, state = d.clock.now(), Ticket.of(history)
+        if not fate.sent and (why := needless(queued, state)):
+            await d.store.append(ticket, [TextFailed(at=now, text=text, reason=why)])
+            return None
+        where = lane(queued, state.urgency)
+        said = self._again.get(text)
+        message = Message(text, queued.number, queued.body, state.company)
+        try:
+            handed = await d.texts.send(message, avoid=fate.tried)
+        except ConnectionError as away:
+            self._problem = str(away)
+            if now - queued.at < self._rules.give_up_after[where]:
+                log.warning("no text gateway can be reached", text=text, error=str(away))
+                return self._pause(text)
+            said = said or "gateway away"
+        except (LookupError, ValueError) as refused:
+            said = said or (None if fate.sent else str(refused))
+        else:
+            d.reached("texting.sent")
+            self._problem = None
+            sent = TextSent(
+                at=d.clock.now(),
+                text=text,
+                provider=handed.provider,
+                parts=parts(queued.body),
+                references=handed.references,
+                reports=handed.reports,
+            )
+            self._remember(ticket, sent, where)
+            await d.store.append(ticket, [sent])
+            return None
+        if (
+            said
+        ):  # all have refused it, or failed to deliver it; one that was sent and merely not reported stays so
+            await d.store.append(ticket, [TextFailed(at=now, text=text, reason=said)])
+        return None
+
+    def _pause(self, text: str) -> float:
+        self._tries[text] = tries = self._tries.get(text, 0) + 1
+        return PAUSES_SECONDS[min(tries, len(PAUSES_SECONDS)) - 1]
+
+    # --- what the network says -----------------------------------------------------------------------------------------------------
+
+    async def reported(self, report: Report) -> None:
+        """A delivery report. When this returns it is on disk, or it said nothing new."""
+        place = await self._place_of(report)
+        if place is None:
+            self._unknown += 1
+            log.warning("a delivery report names no text of ours", provider=report.provider)
+            return
+        if report.state is Delivery.WAITING:
+            return
+        ticket, text = place
+        while True:
+            history = await self._d.store.history(ticket)
+            fate = Fate.of(text, history)
+            if fate.delivered:
+                self._repeated += 1
+                return
+            if report.state is Delivery.FAILED:
+                self._undelivered(ticket, fate, report)
+                return
+            if not self._whole(fate, report):
+                return
+            delivered = TextDelivered(at=self._d.clock.now(), text=text)
+            if await self._d.store.append(ticket, [delivered], expect=len(history)):
+                self._reported_parts.pop(text, None)
+                return
+
+    async def _place_of(self, report: Report) -> tuple[int, str] | None:
+        """Which text it is about. One that is being handed over right now is waited for: reports can be faster than answers."""
+        if report.text is not None:
+            if (handing := self._handing.get(report.text)) is not None:
+                await asyncio.wait({handing})
+            ticket = await self._d.store.ticket_of_text(report.text)
+            return None if ticket is None else (ticket, report.text)
+        key = (report.provider, report.reference or "")
+        if key not in self._references and self._handing:
+            await asyncio.wait(set(self._handing.values()))
+        return self._references.get(key)
+
+    def _whole(self, fate: Fate, report: Report) -> bool:
+        """Whether every part has arrived, where the provider reports on each."""
+        assert fate.queued is not None
+        expected = next((set(s.references) for s in fate.sent if report.reference in s.references), set())
+        if len(expected) < 2 or report.reference is None:
+            return True
+        arrived = self._reported_parts.setdefault(fate.queued.text, set())
+        arrived.add(report.reference)
+        return expected <= arrived
+
+    def _undelivered(self, ticket: int, fate: Fate, report: Report) -> None:
+        """The network could not deliver it: the next provider may. A report on one that was replaced already says nothing."""
+        assert fate.queued is not None
+        if fate.failed or not fate.sent or fate.sent[-1].provider != report.provider:
+            return
+        self._send_again(ticket, fate.queued.text, report.reason or "undelivered")
+
+    def _send_again(self, ticket: int, text: str, said: str | None) -> None:
+        self._again[text] = said
+        self._queue.put_nowait((Lane.URGENT, next(self._order), ticket, text))
+
+    # --- the watch -----------------------------------------------------------------------------------------------------------------
+
+    async def _unsent(self) -> Sequence[tuple[int, str]]:
+        """What waits, after something broke: nothing is remembered that is not on disk."""
+        self._waiting.clear()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            try:
+                return await self._d.store.unsent_texts()
+            except StoreFailed:
+                log.error("the store does not say which texts wait, and is asked again")
+
+    async def _recall(self) -> None:
+        """What an earlier engine sent, and nobody has reported on yet."""
+        for ticket, text in await self._d.store.unreported_texts(self._d.clock.now() - REMEMBER_FOR):
+            history = await self._d.store.history(ticket)
+            fate = Fate.of(text, history)
+            if fate.queued is not None and not fate.over:
+                for sent in fate.sent:
+                    self._remember(ticket, sent, lane(fate.queued, Ticket.of(history).urgency))
+
+    def _remember(self, ticket: int, sent: TextSent, where: Lane) -> None:
+        """By what its reports will name it, and when they are due."""
+        for reference in sent.references:
+            self._references[sent.provider, reference] = (ticket, sent.text)
+        while len(self._references) > REFERENCES_KEPT:
+            del self._references[next(iter(self._references))]
+        within = self._rules.report_within[where]
+        if sent.reports and within is not None:
+            heapq.heappush(self._due, (sent.at + within, ticket, sent.text, sent.provider))
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except Exception:
+                log.exception("watching the texts broke")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _look(self) -> None:
+        now = self._d.clock.now()
+        while self._due and self._due[0][0] <= now:
+            _, ticket, text, provider = heapq.heappop(self._due)
+            fate = Fate.of(text, await self._d.store.history(ticket))
+            if not fate.over and fate.tried[-1:] == (provider,) and text not in self._again:
+                log.warning("no delivery report in time", text=text, provider=provider)
+                self._send_again(ticket, text, None)
+        stuck = {
+            ticket
+            for ticket, where, since in self._waiting.values()
+            if where <= Lane.URGENT and now - since >= self._rules.alarm_after
+        }
+        for ticket in stuck - self._alarmed:
+            log.error("urgent texts are stuck", ticket=ticket, problem=self._problem)
+            await self._d.store.append(ticket, [AlarmRaised(at=now, reason="sms_stuck")])
+        self._alarmed = stuck
+        if self._probed is None or now - self._probed >= PROBE_EVERY:
+            self._probed = now
+            self._providers = await self._d.texts.probe()

@@ -18,6 +18,7 @@ from engine.domain.events import (
     TextDelivered,
     TextFailed,
     TextQueued,
+    TextReceived,
     TextSent,
 )
 from engine.domain.model import CallKind
@@ -25,7 +26,7 @@ from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
 from engine.store.rows import CallRow, RecordingRow, TextRow, TicketRow
 
-VERSION = 1
+VERSION = 2
 """Raise it when folding changes: the next start builds all projections anew."""
 
 
@@ -69,6 +70,8 @@ class Projection:
                 self._call(event)
             case TextQueued() | TextSent() | TextDelivered() | TextFailed():
                 self._text(event)
+            case TextReceived():
+                self._reply(event)
             case RecordingAttached():
                 self._recording(event)
             case _:
@@ -191,6 +194,25 @@ class Projection:
         else:
             row = replace(row, status="failed", reason=event.reason, changed_at=event.at)
         self._put(key, row)
+
+    def _reply(self, event: TextReceived) -> None:
+        """A text from somebody: `status` is received, `template` names what it means."""
+        self._put(
+            f"text {event.text}",
+            TextRow(
+                id=event.text,
+                ticket=self.number,
+                company=self.ticket.company,
+                number=event.number,
+                contact=event.contact,
+                template=f"reply.{event.meaning}",
+                body=event.body,
+                status="received",
+                queued_at=event.at,
+                changed_at=event.at,
+                provider=event.provider,
+            ),
+        )
 
     def _recording(self, event: RecordingAttached) -> None:
         self._put(

@@ -65,7 +65,7 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A text message and its delivery: `status` is queued, sent, delivered or failed."""
+    """A text message and its delivery: `status` is queued, sent, delivered, failed, or received."""
 
     id: str
     ticket: int

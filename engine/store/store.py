@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from engine.store.accounts import Accounts
 from engine.store.hub import Hub
 from engine.store.listener import Listener
 from engine.store.reader import Reader
-from engine.store.tables import calls, events, texts, tickets
+from engine.store.tables import Instant, calls, events, texts, tickets
 from engine.store.timelines import Timelines
 from engine.store.writer import Writer
 
@@ -138,6 +139,25 @@ class Store:
         """See `ports.Store.unsent_texts`; in the order in which they were queued."""
         return [(row.ticket, row.id) for row in await self.read.rows(_UNSENT_TEXTS)]
 
+    async def unreported_texts(self, since: datetime) -> Sequence[tuple[int, str]]:
+        """See `ports.Store.unreported_texts`; in the order in which they were queued."""
+        return [(row.ticket, row.id) for row in await self.read.rows(_UNREPORTED_TEXTS, {"since": since})]
+
+    async def ticket_of_text(self, text: str) -> int | None:
+        """See `ports.Store.ticket_of_text`."""
+        found = await self.read.text(text)
+        return found.ticket if found else None
+
+    async def tickets_with(self, number: str, limit: int = 20) -> Sequence[int]:
+        """See `ports.Store.tickets_with`."""
+        rows = await self.read.rows(_TICKETS_WITH, {"number": number, "limit": limit})
+        return [row.ticket for row in rows]
+
+    async def news_refused(self) -> frozenset[str]:
+        """See `ports.Store.news_refused`."""
+        last = {row.number: row.template for row in await self.read.rows(_WORDS_ON_NEWS)}
+        return frozenset(number for number, template in last.items() if template == "reply.stop")
+
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:
         """See `ports.Store.feed`. The iterator raises `FeedLost` if its consumer falls far behind or the database was away."""
@@ -205,6 +225,30 @@ _CALLS_WITHOUT_END = (
     sa.select(calls.c.ticket, calls.c.id)
     .where(calls.c.started, calls.c.ended_at.is_(None))
     .order_by(calls.c.started_at)
+)
+_UNREPORTED_TEXTS = (
+    sa.select(texts.c.ticket, texts.c.id)
+    .where(texts.c.status == "sent", texts.c.changed_at >= sa.bindparam("since", type_=Instant))
+    .order_by(texts.c.queued_at)
+)
+_WITH_NUMBER = sa.union_all(
+    sa.select(texts.c.ticket.label("ticket"), texts.c.queued_at.label("at")).where(
+        texts.c.number == sa.bindparam("number")
+    ),
+    sa.select(tickets.c.number.label("ticket"), tickets.c.opened_at.label("at")).where(
+        tickets.c.phone == sa.bindparam("number")
+    ),
+).subquery()
+_TICKETS_WITH = (
+    sa.select(_WITH_NUMBER.c.ticket)
+    .group_by(_WITH_NUMBER.c.ticket)
+    .order_by(sa.func.max(_WITH_NUMBER.c.at).desc(), _WITH_NUMBER.c.ticket.desc())
+    .limit(sa.bindparam("limit"))
+)
+_WORDS_ON_NEWS = (
+    sa.select(texts.c.number, texts.c.template)
+    .where(texts.c.status == "received", texts.c.template.in_(("reply.stop", "reply.start")))
+    .order_by(texts.c.queued_at, texts.c.id)
 )
 _UNSENT_TEXTS = (
     sa.select(texts.c.ticket, texts.c.id).where(texts.c.status == "queued").order_by(texts.c.queued_at)

@@ -25,6 +25,7 @@ from engine.domain.events import (
     Noted,
     TextFailed,
     TextQueued,
+    TextReceived,
     TextSent,
     TicketClosed,
     TicketOpened,
@@ -296,6 +297,35 @@ async def test_calls_without_end_are_what_a_crash_left_open(store: Any) -> None:
     assert list(await store.calls_without_end()) == [(two, "c1"), (one, "c2"), (two, "d2")]
     await store.append(two, [CallEnded(at=at(7), call="d2")])
     assert list(await store.calls_without_end()) == [(two, "c1"), (one, "c2")]
+
+
+async def test_texts_are_found_by_number_and_by_what_became_of_them(store: Any) -> None:
+    """Sent and not reported; by their id; the tickets of a number, the latest first; who wants no news."""
+    number, now = "+79160000077", NOON
+
+    def later(seconds: float) -> datetime:
+        return NOON + timedelta(seconds=seconds)
+
+    one = await store.open_ticket([TicketOpened(at=now, company="demo", channel="phone", phone=number)])
+    two = await store.open_ticket([TicketOpened(at=now, company="demo", channel="api")])
+    for n, at in ((1, 1), (2, 2), (3, 3)):
+        queued = TextQueued(at=later(at), text=f"{two}-{n}", number=number, body="x")
+        await store.append(
+            two, [queued, TextSent(at=later(at), text=f"{two}-{n}", provider="p", references=("a",))]
+        )
+    await store.append(two, [TextFailed(at=later(4), text=f"{two}-3", reason="undelivered")])
+    assert list(await store.unreported_texts(later(1))) == [(two, f"{two}-1"), (two, f"{two}-2")]
+    assert list(await store.unreported_texts(later(2))) == [(two, f"{two}-2")]
+    assert list(await store.tickets_with(number)) == [two, one]
+    assert list(await store.tickets_with(number, 1)) == [two]
+    assert await store.ticket_of_text(f"{two}-2") == two
+    assert await store.ticket_of_text("9-9") is None
+    for meaning, at in (("stop", 5), ("start", 6), ("stop", 7), ("accept", 8)):
+        received = TextReceived(at=later(at), text=f"in-{at}", number=number, body=meaning, meaning=meaning)
+        await store.append(one, [received])
+        assert (number in await store.news_refused()) == (meaning in ("stop", "accept"))
+    assert list(await store.tickets_with(number)) == [one, two]
+    assert await store.ticket_of_text("in-5") == one
 
 
 async def test_unsent_texts_are_those_that_nobody_took(store: Any) -> None:

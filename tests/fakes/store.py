@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from engine.domain.errors import NotKnown, StoreFailed
 from engine.domain.events import (
@@ -15,6 +16,7 @@ from engine.domain.events import (
     TextDelivered,
     TextFailed,
     TextQueued,
+    TextReceived,
     TextSent,
     TicketOpened,
 )
@@ -108,6 +110,44 @@ class MemoryStore:
                 elif isinstance(event, TextSent | TextDelivered | TextFailed):
                     queued.pop((ticket, event.text), None)
         return sorted(queued, key=lambda place: queued[place].at)
+
+    async def unreported_texts(self, since: datetime) -> Sequence[tuple[int, str]]:
+        sent: dict[tuple[int, str], datetime] = {}
+        queued: dict[tuple[int, str], datetime] = {}
+        for ticket, timeline in self.timelines.items():
+            for event in timeline:
+                if isinstance(event, TextQueued):
+                    queued[ticket, event.text] = event.at
+                elif isinstance(event, TextSent):
+                    sent[ticket, event.text] = event.at
+                elif isinstance(event, TextDelivered | TextFailed):
+                    sent.pop((ticket, event.text), None)
+        return sorted((place for place, at in sent.items() if at >= since), key=lambda place: queued[place])
+
+    async def ticket_of_text(self, text: str) -> int | None:
+        for ticket, timeline in self.timelines.items():
+            if any(isinstance(event, TextQueued | TextReceived) and event.text == text for event in timeline):
+                return ticket
+        return None
+
+    async def tickets_with(self, number: str, limit: int = 20) -> Sequence[int]:
+        last: dict[int, datetime] = {}
+        for ticket, timeline in self.timelines.items():
+            for event in timeline:
+                match event:
+                    case TextQueued(number=n) | TextReceived(number=n) | TicketOpened(phone=n) if n == number:
+                        last[ticket] = event.at
+        return sorted(last, key=lambda ticket: (last[ticket], ticket), reverse=True)[:limit]
+
+    async def news_refused(self) -> frozenset[str]:
+        words = [
+            event
+            for timeline in self.timelines.values()
+            for event in timeline
+            if isinstance(event, TextReceived) and event.meaning in ("stop", "start")
+        ]
+        last = {event.number: event.meaning for event in sorted(words, key=lambda event: event.at)}
+        return frozenset(number for number, meaning in last.items() if meaning == "stop")
 
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:

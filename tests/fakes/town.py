@@ -16,11 +16,12 @@ from engine.domain.policy import Exhaustion, Policy, Step, Target, TargetKind
 from engine.domain.roster import Duty
 from engine.flows import verbs
 from engine.flows.deps import Deps
-from engine.ports import Kept, Message, StoodInCall
+from engine.ports import Kept, StoodInCall
 from engine.service import Service
 from tests.fakes.network import FakeNetwork, FakePhone
 from tests.fakes.store import MemoryStore
 from tests.fakes.telephony import FakeTelephony
+from tests.fakes.texts import Outbox
 from tests.fakes.time import VirtualClock
 from tests.fakes.voice import FakeVoice
 
@@ -97,17 +98,6 @@ class NoRecordings:
 
     async def orphans(self) -> Sequence[str]:
         return ()
-
-
-class Outbox:
-    """`ports.Texts` that keeps what was sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    async def send(self, message: Message) -> str:
-        self.sent.append(message)
-        return "outbox"
 
 
 class Notes:
