@@ -53,6 +53,7 @@ log = structlog.get_logger()
 LONGEST_NAP_SECONDS = 60.0
 """The walker looks at the clock at least this often. A clock that was set is noticed sooner, by the watchdog, which calls `look`."""
 STORE_PAUSE_SECONDS = 1.0
+SILENCE_TRIES, SILENCE_PAUSE_SECONDS = 20, 0.5
 ACTIONS_PER_TURN = 500
 """More than any sane tree needs at one instant; a bound against a decision that would never say «wait»."""
 
@@ -145,7 +146,7 @@ class Walker:
                     leg = self.d.phone.adopt(attempt)
                     if leg is not None and (ring := _ring_of(state, history, attempt)):
                         mine.add(attempt)
-                        effects.append(partial(self._begin, ring, state, leg))
+                        self._begin(ring, state, leg)  # its intent is on disk; a leg that is up must have an owner
                     else:
                         await self._silence(attempt)
                         _take(state, ticket, batch, DialEnded(at=now, attempt=attempt, outcome=Outcome.LOST))
@@ -267,19 +268,14 @@ class Walker:
         self.news.set()
 
     async def _silence(self, attempt: str) -> None:
-        """End a channel that nobody owns. Asterisk away is no reason to stand still."""
-        try:
-            await self.d.phone.hang_up(attempt)
-        except TelephonyAway:
-            log.warning("an attempt could not be hung up: Asterisk is away", attempt=attempt)
-
-    def _now(self) -> datetime:
-        """The time of this walk. It never runs backwards: a clock that is set back must not put an emergency to sleep."""
-        now = self.d.clock.now()
-        if self._latest is None:
-            return now
-        at, read = self._latest
-        return max(now, at + timedelta(seconds=asyncio.get_running_loop().time() - read))
+        """End a channel that nobody owns, before anybody else is rung. Asterisk away for long has no channels left either."""
+        for _ in range(SILENCE_TRIES):
+            try:
+                return await self.d.phone.hang_up(attempt)
+            except TelephonyAway:
+                log.warning("an attempt could not be hung up: Asterisk is away", attempt=attempt)
+                await asyncio.sleep(SILENCE_PAUSE_SECONDS)
+        return None
 
     def _caller_id(self, company: str) -> str | None:
         try:
