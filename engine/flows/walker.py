@@ -277,6 +277,14 @@ class Walker:
                 await asyncio.sleep(SILENCE_PAUSE_SECONDS)
         return None
 
+    def _now(self) -> datetime:
+        """The time of this walk. It never runs backwards: a clock that is set back must not put an emergency to sleep."""
+        now = self.d.clock.now()
+        if self._latest is None:
+            return now
+        at, read = self._latest
+        return max(now, at + timedelta(seconds=asyncio.get_running_loop().time() - read))
+
     def _caller_id(self, company: str) -> str | None:
         try:
             return self.d.company(company).caller_id
