@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from uuid import uuid4
 
 import phonenumbers
 import structlog
@@ -35,6 +34,7 @@ RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 NOISE = [{"type": "ChannelDialplan"}, {"type": "ChannelVarset"}]  # two thirds of all events, of no use to us
 PLAIN_NUMBER = re.compile(r"\+?[0-9]{2,15}")  # nothing else may reach a dial string
+PHONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
 class AsteriskTelephony:
@@ -176,15 +176,16 @@ class AsteriskTelephony:
             raise DialFailed(Outcome.NO_ANSWER if leg.rang else Outcome.UNREACHABLE)
 
     async def _originate(self, leg: AsteriskLeg, dial: Dial) -> None:
-        if not PLAIN_NUMBER.fullmatch(dial.number):
+        endpoint = self._endpoint(dial)
+        if endpoint is None:
             leg.gone(None)
             log.error("not a number that can be dialled", attempt=dial.attempt)
             raise DialFailed(Outcome.UNREACHABLE)
         request = self._ari.channels.originate(
-            endpoint=f"PJSIP/{dial.number}@{self._trunk(dial)}",
+            endpoint=endpoint,
             app=self._ari.app,
             appArgs="dialled",
-            callerId=dial.caller_id,
+            callerId=_caller_id(dial),
             channelId=dial.attempt,
             timeout=math.ceil(dial.ring_seconds) + SPARE_RING_SECONDS,
             variables={"CALLID": dial.attempt, "ROLE": "staff", "COMPANY": dial.company or ""},
@@ -199,8 +200,16 @@ class AsteriskTelephony:
                 raise TelephonyAway(str(error)) from error
         except AriError as error:
             leg.gone(None)
+            if dial.phone is not None:  # Asterisk makes no channel to a phone that is not registered
+                raise DialFailed(Outcome.UNREACHABLE) from error
             log.error("trunk cannot be dialled", trunk=self._trunk(dial), reason=str(error))
             raise DialFailed(Outcome.FAILED) from error
+
+    def _endpoint(self, dial: Dial) -> str | None:
+        """What Asterisk is to ring; None for what may not reach a dial string."""
+        if dial.phone is not None:
+            return f"PJSIP/{dial.phone}" if PHONE_NAME.fullmatch(dial.phone) else None
+        return f"PJSIP/{dial.number}@{self._trunk(dial)}" if PLAIN_NUMBER.fullmatch(dial.number) else None
 
     def _trunk(self, dial: Dial) -> str:
         return self._trunks[dial.trunk % len(self._trunks)]
@@ -251,21 +260,28 @@ class AsteriskTelephony:
             raise TelephonyAway(str(error)) from error
 
     @asynccontextmanager
-    async def bridge(self, one: Leg, other: Leg) -> AsyncIterator[None]:
-        id = f"bridge-{uuid4().hex}"
-        made = self._errands.begin(self._make_bridge(id, one, other), "make-bridge")
+    async def bridge(self, one: Leg, other: Leg, *more: Leg) -> AsyncIterator[None]:
+        legs = (one, other, *more)
+        id = f"bridge-{'+'.join(sorted(leg.id for leg in legs))}"  # the same for an engine that takes the talk over
+        made = self._errands.begin(self._make_bridge(id, legs), "make-bridge")
         try:
             await asyncio.shield(made)
             yield
         finally:
             await self._errands.finish(self._unmake_bridge(id, made), "unmake-bridge")
 
-    async def _make_bridge(self, id: str, one: Leg, other: Leg) -> None:
+    async def _make_bridge(self, id: str, legs: Sequence[Leg]) -> None:
         try:
-            await self._ari.bridges.create(type="mixing", bridgeId=id)
-            await self._ari.bridges.addChannel(id, channel=[one.id, other.id])
+            there: Sequence[str] = ()
+            try:
+                await self._ari.bridges.create(type="mixing", bridgeId=id)
+            except Conflict:
+                there = (await self._ari.bridges.get(id)).channels
+            missing = [leg.id for leg in legs if leg.id not in there]
+            if missing:
+                await self._ari.bridges.addChannel(id, channel=missing)
         except (NotFound, BadRequest, Conflict, Unprocessable) as error:
-            for leg in (one, other):
+            for leg in legs:
                 if isinstance(leg, AsteriskLeg):
                     await leg.hear_of_end()
                 if leg.hung_up is not None:
@@ -326,3 +342,11 @@ class AsteriskTelephony:
         """With which arguments a channel is in our application now; none if it is not."""
         app, *args = channel.dialplan.app_data.split(",")
         return args if channel.dialplan.app_name == "Stasis" and app == self._ari.app else []
+
+
+def _caller_id(dial: Dial) -> str | None:
+    """`"Name" <number>`, the name cleaned of what would end it."""
+    if dial.caller_name is None:
+        return dial.caller_id
+    name = re.sub(r'["<>\\\x00-\x1f]', "", dial.caller_name)
+    return f'"{name}" <{dial.caller_id or ""}>'

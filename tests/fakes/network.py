@@ -83,6 +83,7 @@ class FakeCall:
         self.number = number
         self.did = did
         self.caller = caller
+        self.caller_name = ""
         self.began_at = asyncio.get_running_loop().time()
         self.answered_at: float | None = None
         self.ended_at: float | None = None
@@ -281,8 +282,10 @@ class FakeNetwork:
         return call
 
     def call_out(self, dial: Dial) -> FakeCall:
-        call = self._new(dial.attempt, dial.number, did=None, caller=dial.caller_id)
-        phone = self._phones.get(dial.number)
+        number = dial.phone or dial.number
+        call = self._new(dial.attempt, number, did=None, caller=dial.caller_id)
+        call.caller_name = dial.caller_name or ""
+        phone = self._phones.get(number)
         script = phone.takes(call) if phone is not None else None
         if script is None or (script.steps and isinstance(script.steps[0], NoMore)):
             self.unexpected.append(call)

@@ -201,12 +201,12 @@ class FakeTelephony:
         return frozenset(self._network.live)
 
     @asynccontextmanager
-    async def bridge(self, one: Leg, other: Leg) -> AsyncIterator[None]:
+    async def bridge(self, one: Leg, other: Leg, *more: Leg) -> AsyncIterator[None]:
         await self.asked()
-        for leg in (one, other):
+        for leg in (one, other, *more):
             if leg.hung_up is not None:
                 raise HungUp(leg.hung_up)
-        pair = frozenset((one.id, other.id))
+        pair = frozenset(leg.id for leg in (one, other, *more))
         self._network.bridges.add(pair)
         try:
             yield
