@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 KEY_WAIT_SECONDS = 6.0
 ASKINGS = 3
+ANY_KEY = "0123456789*#"
 REASON_WAIT_SECONDS = 4.0
 NO_COVERAGE_FOR = timedelta(hours=1)
 """How long a person who keyed «no coverage» is left alone, unless they say otherwise."""
@@ -151,20 +152,27 @@ class Attempt:
             return await self._ask_for_key(talk, key, machine, d)
 
     async def _ask_for_key(self, talk: Conversation, key: str, machine: asyncio.Event, d: Deps) -> Outcome:
-        """Up to three askings; a suspected machine is asked once: who is only silent still hears all of it and can press."""
-        silences = 0
-        while silences < (1 if machine.is_set() else ASKINGS):
+        """Up to three askings; a suspected machine is asked once: who is only silent still hears all of it and can press.
+
+        Any key shows that somebody is there, so a wrong one is answered and uses up no asking.
+        """
+        silences, keyed = 0, False
+        while silences < (1 if machine.is_set() and not keyed else ASKINGS):
             ticket = Ticket.of(await d.store.history(self.ticket))
             parts = (*wording.briefing(self.ticket, ticket), wording.accept_prompt(key), wording.MENU)
-            pressed = await talk.ask(*parts, keys=f"{key}234", wait=KEY_WAIT_SECONDS)
+            pressed = await talk.ask(*parts, keys=ANY_KEY, wait=KEY_WAIT_SECONDS)
             await self._note_key(pressed, "accept", d)
-            if pressed == "4":
-                await self._connect(talk, d)
-            if pressed == key:
+            keyed = keyed or pressed is not None
+            if pressed is None:
+                silences += 1
+            elif pressed == key:
                 return await self._accept(talk, d)
-            if pressed == "2":
+            elif pressed == "2":
                 return await self._decline(talk, d)
-            silences += pressed is None
+            elif pressed == "4":
+                await self._connect(talk, d)
+            elif pressed != "3":
+                await talk.say(wording.WRONG_KEY)
         await talk.say(wording.NO_KEY)
         return Outcome.MACHINE
 

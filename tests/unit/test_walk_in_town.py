@@ -77,6 +77,16 @@ async def test_wrong_key_is_answered_aloud_and_accepts_nothing() -> None:
 
 
 @virtual
+async def test_wrong_keys_use_up_no_asking() -> None:
+    """Whoever presses keys is there, however often the wrong ones: they are not left as a machine would be."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses("11501", after=1, gap=4).presses_accept_key(after=6)
+        ticket = await town.emergency()
+        await town.until(ticket, DialEnded)
+        assert [outcome for _, outcome in town.dials(ticket)] == ["accepted"]
+
+
+@virtual
 async def test_a_machine_accepts_nothing() -> None:
     """A voicemail that talks and presses nothing is left after three askings."""
     async with Town.at_work() as town:
