@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from engine.asterisk.server import AsteriskServer
 from engine.demo.softphones import PhoneNetwork
+from engine.speech import SpokenVoice, find_engines
 from tests.e2e.aftermath import complaints
-from tests.e2e.harness import PREFIX, Installation, People, asterisk_settings, free_base_port
+from tests.e2e.harness import PREFIX, VOICES, Installation, People, asterisk_settings, free_base_port
+from tests.e2e.stories import Stories
 
-SHARED = {"people", "installation"}
+SHARED = {"people", "installation", "told"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +42,14 @@ async def session_network(
     session_asterisk: AsteriskServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[PhoneNetwork]:
     far_end = session_asterisk.settings.base_port + 50
-    async with PhoneNetwork(far_end, recordings=tmp_path_factory.mktemp("softphones")) as network:
+    spoken = SpokenVoice(find_engines(VOICES, "anna"), session_asterisk.settings.sounds_dir / "spoken")
+
+    async def prompt(text: str) -> Path:
+        """The very file that the engine played, or would play."""
+        return Path((await spoken.speak(text)).removeprefix("sound:") + ".wav")
+
+    folder = tmp_path_factory.mktemp("softphones")
+    async with spoken.open(), PhoneNetwork(far_end, recordings=folder, prompts=prompt) as network:
         yield network
 
 
@@ -72,10 +83,29 @@ async def installation(
     await session_installation.begin()
     people.network.accept_key = session_installation.accept_key
     yield session_installation
-    wrong = await complaints(session_installation, people)
+    await put_away(session_installation, people)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def told(
+    session_installation: Installation, session_network: PhoneNetwork, request: pytest.FixtureRequest
+) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
+    """The module's `story`s, all of them being told at once; when the last one is, tear-down looks at what they left."""
+    stories: Stories = request.module.story
+    await session_network.reset()
+    await session_installation.begin(stories.write_company, **getattr(request.module, "ENVIRONMENT", {}))
+    async with stories.tell(session_installation, session_network) as tasks:
+        yield tasks
+        await asyncio.wait(tasks.values())
+        await put_away(session_installation, People.on(session_network))
+    session_network.accept_key = None
+    await session_network.reset()
+
+
+async def put_away(installation: Installation, people: People) -> None:
+    """Stop the engine, and fail if anything is not as it must be when a test is over."""
+    wrong = await complaints(installation, people)
     await people.network.hang_up()
-    await session_installation.stop()
+    await installation.stop()
     if wrong:
-        pytest.fail(
-            "\n".join(["after the test:", *wrong]) + session_installation.last_words(15), pytrace=False
-        )
+        pytest.fail("\n".join(["after the test:", *wrong]) + installation.last_words(15), pytrace=False)

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +33,7 @@ from engine.secrets import load_or_create_secrets
 
 ROOT = Path(__file__).parents[2]
 PREFIX = ROOT / ".cache" / "asterisk"
+VOICES = ROOT / ".cache" / "rhvoice"
 DID = "+74950000112"
 
 READY_SECONDS = 20.0
@@ -145,8 +146,8 @@ class Installation:
 
     # -- the process -----------------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        """Fresh data, and a running engine."""
+    async def begin(self, prepare: Callable[[Path], None] | None = None, **environment: str) -> None:
+        """Fresh data, and a running engine. `prepare` may edit the folder of companies first; `environment` is of this beginning on."""
         await self.stop()
         template = self.data_dir.parent / "template"
         for path in self.data_dir.iterdir():
@@ -163,6 +164,9 @@ class Installation:
             await self.stop()
             shutil.copytree(self.data_dir, template, ignore=shutil.ignore_patterns(*KEPT))
         shutil.copytree(template, self.data_dir, dirs_exist_ok=True)
+        if prepare is not None:
+            prepare(self.data_dir / "companies")
+        self.environment |= environment
         await self.start()
 
     async def start(self) -> None:
@@ -289,9 +293,36 @@ class Installation:
                 and all(event.get(name) == value for name, value in fields.items())
             )
 
-        return await self._poll(
-            lambda: self.events(number), wanted, timeout, f"{type} {fields} on ticket {number}"
-        )
+        seen: list[Json] = []
+        try:
+            async with asyncio.timeout(timeout), contextlib.aclosing(self.timeline(number)) as timeline:
+                async for event in timeline:
+                    if wanted(event):
+                        return event
+                    seen.append(event)
+                raise AssertionError("a timeline never ends")
+        except TimeoutError:
+            kinds = [event["type"] for event in seen]
+            raise TimeoutError(
+                f"no {type} {fields} on ticket {number} in {timeout} s; there was {kinds}{self.last_words(10)}"
+            ) from None
+
+    async def timeline(self, number: int | str) -> AsyncGenerator[Json, None]:
+        """Every event of the ticket from its beginning, as it comes; an engine that is away is waited for. Never ends."""
+        seq = 0
+        url = f"{self.console}/api/v1/tickets/{number}/events"
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "text/event-stream"}
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as client:
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with client.get(url, headers={**headers, "Last-Event-ID": str(seq)}) as stream:
+                        async for line in stream.content:
+                            if line.startswith(b"data:") and line[5:].strip().startswith(b"{"):
+                                event: Json = json.loads(line[5:])
+                                if event.get("seq") == seq + 1:
+                                    seq += 1
+                                    yield event
+                await asyncio.sleep(2 * POLL_SECONDS)
 
     async def wait_ticket(self, timeout: float = EVENT_SECONDS, *, not_among: tuple[Any, ...] = ()) -> Any:
         """The number of the first ticket that is not among those."""
