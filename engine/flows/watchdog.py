@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from engine.domain.errors import DozvonError, StoreFailed, TelephonyAway
 from engine.domain.escalation import Stop, Wait, next_step
-from engine.domain.events import AlarmRaised, DialEnded, DialStarted, Event
+from engine.domain.events import AlarmRaised, DialEnded, DialStarted, Event, RobocallAnswered
 from engine.domain.model import Outcome
 from engine.domain.walk import Walk
 from engine.flows.alarm import Alarms, Way
@@ -76,6 +76,8 @@ class Watched:
     """Its walker was told to look, and did not move."""
     trunks: dict[str, int] = field(default_factory=dict)
     """Through which trunk each running attempt goes."""
+    ringing: dict[str, datetime] = field(default_factory=dict)
+    """Until when each phone that rings may do so: its walker must say then what became of it."""
 
 
 @dataclass(eq=False)
@@ -171,7 +173,7 @@ class Watchdog:
             return
         self._is("store_failed", None)
         for ticket in self._watched.keys() - open_now:
-            del self._watched[ticket]
+            await self._read(self._watched.pop(ticket))
         walking = self.walks.walking
         for ticket in open_now:
             watched = self._watched.setdefault(ticket, Watched(Walk(ticket)))
@@ -189,27 +191,34 @@ class Watchdog:
 
     async def _has_hung(self, watched: Watched) -> bool:
         """Something has been waiting to be done, and nothing has been written, for longer than any walker takes."""
-        walk = watched.walk
-        fresh = await self.d.store.history(walk.ticket, since=walk.length)
+        walk, fresh = watched.walk, await self._read(watched)
         now = max(self.d.clock.now(), watched.latest)
         if not fresh and watched.due is not None and now < watched.due:
             return False
-        for event in fresh:
-            self._note_dial(watched, event)
-            walk.apply(event)
-            watched.latest = max(watched.latest, event.at)
-        match next_step(walk, now, mine=walk.running):
-            case Wait(until):
-                watched.due, watched.idle_since, watched.nudged = until or NEVER, None, False
-                return False
-            case Stop():
-                watched.due, watched.idle_since, watched.nudged = NEVER, None, False
-                return False
+        action = next_step(walk, now, mine=walk.running)
+        rung_out = min(watched.ringing.values(), default=NEVER)
+        if isinstance(action, Stop) or (isinstance(action, Wait) and (now < rung_out or self._queueing())):
+            until = action.until if isinstance(action, Wait) else None
+            watched.due, watched.idle_since, watched.nudged = min(until or NEVER, rung_out), None, False
+            return False
         loop_now, watched.due = asyncio.get_running_loop().time(), None
         if watched.idle_since is None or any(not isinstance(event, AlarmRaised) for event in fresh):
             watched.idle_since, watched.nudged = loop_now, False
         parting = walk.accepted is not None or walk.closed
         return loop_now - watched.idle_since >= (PARTING_SECONDS if parting else PATIENCE_SECONDS)
+
+    async def _read(self, watched: Watched) -> Sequence[Event]:
+        """Take what is new on the timeline into account."""
+        fresh = await self.d.store.history(watched.walk.ticket, since=watched.walk.length)
+        for event in fresh:
+            self._note_dial(watched, event)
+            watched.walk.apply(event)
+            watched.latest = max(watched.latest, event.at)
+        return fresh
+
+    def _queueing(self) -> bool:
+        """Whether calls wait for their turn at a trunk: then nobody can say how long a phone should have rung."""
+        return any(self.d.gates.of(trunk).waiting for trunk in range(self.trunks))
 
     async def _nudge(self, watched: Watched) -> None:
         """Its calls may be going on, so it is only told to look. If nothing can be written, that is what ails it."""
@@ -245,13 +254,24 @@ class Watchdog:
     def _note_dial(self, watched: Watched, event: Event) -> None:
         """Count the dials in a row that a trunk failed. What was there before we looked first is yesterday's weather."""
         match event:
-            case DialStarted() if event.at >= self._since:
-                watched.trunks[event.attempt] = event.trunk % self.trunks
-            case DialEnded() if (trunk := watched.trunks.pop(event.attempt, None)) is not None:
-                if event.outcome is Outcome.FAILED:
-                    self._failed[trunk] += 1
-                elif event.outcome not in (Outcome.CANCELLED, Outcome.LOST):
-                    self._failed[trunk] = 0
+            case DialStarted():
+                watched.ringing[event.attempt] = event.at + timedelta(seconds=event.ring_seconds)
+                if event.at >= self._since:
+                    watched.trunks[event.attempt] = event.trunk % self.trunks
+            case RobocallAnswered():
+                watched.ringing.pop(event.attempt, None)
+            case _:
+                pass
+        if not isinstance(event, DialEnded):
+            return
+        watched.ringing.pop(event.attempt, None)
+        trunk = watched.trunks.pop(event.attempt, None)
+        if trunk is None:
+            return
+        if event.outcome is Outcome.FAILED:
+            self._failed[trunk] += 1
+        elif event.outcome not in (Outcome.CANCELLED, Outcome.LOST):
+            self._failed[trunk] = 0
 
 
 async def _ask(probe: Probe) -> str | None:
