@@ -13,7 +13,7 @@ from enum import IntEnum, StrEnum
 from typing import NewType, Protocol
 
 from engine.domain.company import Company
-from engine.domain.events import Event
+from engine.domain.events import Event, MeterRead
 from engine.domain.model import Outcome
 
 Sound = NewType("Sound", str)
@@ -110,6 +110,10 @@ class Leg(Protocol):
 
     async def hang_up(self, cause: Cause = Cause.NORMAL) -> None:
         """End the leg. Twice, or after the far end did: nothing."""
+        ...
+
+    async def hand_over(self) -> None:
+        """Give an inbound leg to the dialplan's fallback, which records and rings by itself. It is not ours any more, nor ended by us."""
         ...
 
     async def __aenter__(self) -> Leg: ...
@@ -238,6 +242,12 @@ class Store(Protocol):
         """The numbers whose last word on news was «стоп»."""
         ...
 
+    async def readings(
+        self, company: str, house: str | None = None, flat: str | None = None, since: datetime | None = None
+    ) -> Sequence[tuple[int, MeterRead]]:
+        """(ticket, reading) of the company, or of one flat, from that instant on; the earliest first."""
+        ...
+
     def feed(self) -> AbstractAsyncContextManager[AsyncIterator[tuple[int, int, Event]]]:
         """Every event from now on as (ticket, seq, event), in the order of their commit.
 
@@ -270,6 +280,17 @@ Gap = tuple[datetime, datetime]
 """From when to when nothing of a call was kept, at somebody's wish."""
 
 
+class Muting(Protocol):
+    """Silences what is recorded of a call, not the call."""
+
+    async def mute(self, call: str, muted: bool) -> None:
+        """Let silence be recorded, or the voices again, of the call and of those that it is connected with. Twice is once.
+
+        Returns when it is so. Raises `TelephonyAway`, `NotKnown` if there is no such channel.
+        """
+        ...
+
+
 class Recordings(Protocol):
     """The folder of recordings. Legs are recorded by the dialplan; this closes and keeps them."""
 
@@ -278,8 +299,9 @@ class Recordings(Protocol):
     ) -> Kept | None:
         """Close the call's two legs, join them to stereo (far end left, we right) and keep them; None if there are none.
 
-        `seconds` is how long the call was up, to flag a recording that is shorter; `gaps` are marked. Idempotent. Raises `TimeoutError` if the legs are
-        still being written, `OSError` or `RuntimeError` if they could not be joined (disk full): finish it again later.
+        `seconds` is how long the call was up, to flag a recording that is shorter; `gaps` are marked in it. Idempotent.
+        Raises `TimeoutError` if the legs are still being written, `OSError` or `RuntimeError` if they could not be joined (disk
+        full): finish it again later.
         """
         ...
 

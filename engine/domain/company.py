@@ -13,6 +13,29 @@ from engine.domain.model import Callee, Contact, House, Line, Resident, Urgency
 from engine.domain.policy import Policy, Target, TargetKind
 from engine.domain.roster import Roster
 
+KEEP_DAYS = 1_095
+"""How long recordings are kept unless a company says otherwise: three years."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How a company keeps its recordings. `form`: opus, flac or wav; None: the installation's. `encrypt`: at rest."""
+
+    days: int = KEEP_DAYS
+    days_of: dict[Urgency, int] = field(default_factory=dict)
+    """For classes of tickets that are kept for another time than `days`."""
+    form: str | None = None
+    encrypt: bool = False
+
+    def days_for(self, urgency: Urgency | None) -> int:
+        """For how many days a recording of a ticket of that class is kept."""
+        return self.days_of.get(urgency, self.days) if urgency else self.days
+
+    @property
+    def shortest(self) -> int:
+        """Before that many days nothing is let go."""
+        return min([self.days, *self.days_of.values()])
+
 
 @dataclass(frozen=True, slots=True)
 class Company:
@@ -38,6 +61,7 @@ class Company:
     """Numbers the dialplan rings by itself while the engine is away; empty: whoever is on duty, kept fresh."""
     unclear_is: Urgency = Urgency.NORMAL
     """The class of a ticket whose caller pressed nothing."""
+    recordings: Keeping = Keeping()
     catalogue: Catalogue = field(default_factory=Catalogue)
     services: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Whom a caller is handed over to (gas: 104, then 112), by the name that a cause uses."""

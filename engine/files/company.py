@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from engine.domain.company import Company
+from engine.domain.company import Company, Keeping
 from engine.domain.finding import Finding, Severity
 from engine.domain.finding import Path as Place
 from engine.domain.findings import findings, hint
@@ -140,6 +140,12 @@ class _Loader:
             webhooks=dict(about.webhooks),
             fallback=about.fallback,
             unclear_is=about.unclear_is,
+            recordings=Keeping(
+                about.recordings.keep_for,
+                dict(about.recordings.keep_for_class),
+                about.recordings.form,
+                about.recordings.encrypt,
+            ),
         )
         said = {(one.file, one.line, one.column) for one in self.findings}
         for finding in findings(company, causes, frozenset(self.doubtful), self.start):

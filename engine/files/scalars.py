@@ -72,7 +72,7 @@ def days(value: object) -> int:
     if isinstance(value, int):
         return value
     written = text(value, "value.days")
-    found = re.fullmatch(r"(\d{1,3})\s*([dwдн])", written)
+    found = re.fullmatch(r"(\d{1,4})\s*([dwдн])", written)
     if not found or not int(found[1]):
         raise wrong("value.days", value=shown(written))
     return int(found[1]) * (7 if found[2] in "wн" else 1)
@@ -218,7 +218,7 @@ Duration = Annotated[
 DayCount = Annotated[
     int,
     BeforeValidator(days),
-    WithJsonSchema({"type": "string", "pattern": "^\\d{1,3} ?[dwдн]$", "examples": ["1d", "1w"]}),
+    WithJsonSchema({"type": "string", "pattern": "^\\d{1,4} ?[dwдн]$", "examples": ["1d", "1w"]}),
 ]
 Phone = Annotated[str, BeforeValidator(phone), WithJsonSchema({"type": ["string", "integer"]})]
 PhoneOrShort = Annotated[

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from engine.domain.company import KEEP_DAYS
 from engine.domain.model import Urgency
 from engine.domain.policy import How, Sms
 from engine.files.scalars import (
@@ -165,6 +166,17 @@ class CalendarShape(Shape):
     workdays: Annotated[tuple[Day, ...], BeforeValidator(as_list)] = ()
 
 
+class RecordingsShape(Shape):
+    """How recordings are kept."""
+
+    keep_for: DayCount = Field(KEEP_DAYS, ge=1, description="сколько хранить")
+    keep_for_class: dict[Urgency, Annotated[DayCount, Field(ge=1)]] = Field(
+        default_factory=dict, description="иной срок для класса заявки: emergency, urgent, normal"
+    )
+    form: Literal["opus", "flac", "wav"] | None = Field(None, description="в каком виде; flac — без потерь")
+    encrypt: bool = Field(False, description="шифровать на диске")
+
+
 class CompanyShape(Shape):
     """company.yaml."""
 
@@ -182,6 +194,7 @@ class CompanyShape(Shape):
     unclear_is: Urgency = Urgency.NORMAL
     policies: Annotated[tuple[Id, ...], BeforeValidator(as_list)] = ()
     calendar: CalendarShape = Field(default_factory=lambda: CalendarShape.model_validate({}))
+    recordings: RecordingsShape = Field(default_factory=lambda: RecordingsShape.model_validate({}))
 
 
 class HouseShape(Shape):

@@ -1,42 +1,48 @@
-"""After a call: close its recording, keep it, attach it to the ticket. And at start: whatever a crash left open."""
+"""After a call: close its recording, keep it, attach it to the ticket. And whatever a crash left open: at start, and every now and then."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import MutableMapping, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
+from engine.domain.errors import DozvonError
 from engine.domain.events import (
     CallAnswered,
     CallEnded,
     CallStarted,
+    Classified,
+    DialEnded,
+    DialStarted,
+    Event,
+    Noted,
     RecordingAttached,
+    RecordingPaused,
+    RecordingResumed,
+    TicketOpened,
 )
+from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Ticket
+from engine.flows import verbs
 from engine.flows.deps import Deps
+from engine.ports import Gap, Kept
 
 log = structlog.get_logger()
+
+FOUND_AFTER = timedelta(seconds=60)
+"""A recording of which no ticket knows may still be about to get one; after this time it gets one of its own."""
+STILL_NEWS = timedelta(hours=1)
+"""A found recording younger than this may be of an emergency that nobody has heard of."""
+OUR_SIDE = "dozvon"
+
+Strays = MutableMapping[str, datetime]
+"""Recordings that no ticket knows, and since when we have known of them."""
 
 
 async def file_call(ticket: int, ended: CallEnded, d: Deps) -> None:
     """Attach the recording of a call that has ended. Again: nothing."""
-    history = await d.store.history(ticket)
-    if any(isinstance(event, RecordingAttached) and event.call == ended.call for event in history):
-        return
-    kept = await d.recordings.finish(Ticket.of(history).company, ended.call, ended.seconds)
-    d.reached("filing.kept")
-    if kept is None and ended.seconds <= 0:
-        return  # it was never up, so there was nothing to record
-    recording = RecordingAttached(
-        at=d.clock.now(),
-        recording=kept.recording if kept else ended.call,
-        call=ended.call,
-        seconds=kept.seconds if kept else 0.0,
-        flaw=kept.flaw if kept else "missing",
-    )
-    await d.store.append(ticket, [recording])
-    if recording.flaw:
-        log.warning("a recording has a flaw", ticket=ticket, call=ended.call, flaw=recording.flaw)
+    await _file(ticket, ended.call, ended, d)
 
 
 async def tidy_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
@@ -50,24 +56,167 @@ async def tidy_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
         if call in alive or began >= before:
             continue
         up = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == call), None)
-        kept = await d.recordings.finish(Ticket.of(history).company, call, None)
+        kept = await _finish(ticket, call, None, history, d)
         seconds = kept.seconds if kept and up else 0.0
         now = d.clock.now()
         await d.store.append(ticket, [CallEnded(at=now, call=call, cause=16, by="network", seconds=seconds)])
         log.info("a call that ended unseen was closed", ticket=ticket, call=call)
 
 
-async def tidy_recordings(alive: frozenset[str], d: Deps) -> None:
-    """Attach every recording on disk that no call has claimed; one that belongs to no call at all becomes a ticket of its own."""
-    for call in await d.recordings.orphans():
-        if call in alive:
+async def tidy_recordings(alive: frozenset[str], d: Deps, strays: Strays | None = None) -> None:
+    """Attach every recording on disk that no call has claimed; one that belongs to no call at all becomes a ticket of its own.
+
+    Call it again and again with the same `strays`: what cannot be filed now (a full disk) is tried again. Without `strays`
+    nothing becomes a ticket yet.
+    """
+    unknown = set()
+    for recording in await d.recordings.orphans():
+        if call_of(recording) in alive:
             continue
-        ticket = await d.store.ticket_of_call(call)
-        if ticket is None:
-            log.error("a recording belongs to no call", call=call)
-            continue
-        ended = next(
-            (e for e in await d.store.history(ticket) if isinstance(e, CallEnded) and e.call == call), None
-        )
-        if ended is not None:
-            await file_call(ticket, ended, d)
+        try:
+            ticket = await d.store.ticket_of_call(call_of(recording))
+            if ticket is not None:
+                await _file_left_over(ticket, recording, d)
+            elif strays is not None:
+                unknown.add(recording)
+                await _take_in(recording, strays, d)
+        except (DozvonError, OSError, RuntimeError, ValueError) as error:
+            log.error(
+                "a recording cannot be filed now and is tried again", recording=recording, error=str(error)
+            )
+    for gone in set(strays or ()) - unknown:
+        assert strays is not None
+        del strays[gone]
+
+
+def call_of(recording: str) -> str:
+    """Whose recording it is: «CALL», or «CALL@2» for what was recorded under that id once more."""
+    return recording.partition("@")[0]
+
+
+def gaps_of(history: Sequence[Event], call: str) -> tuple[Gap, ...]:
+    """From when to when the recording was paused; one that was never resumed lasts until the end of the call, or of time."""
+    gaps: list[Gap] = []
+    since: datetime | None = None
+    for event in history:
+        match event:
+            case RecordingPaused(call=of) if of == call:
+                since = since or event.at
+            case RecordingResumed(call=of) | CallEnded(call=of) if of == call and since is not None:
+                gaps.append((since, event.at))
+                since = None
+            case _:
+                pass
+    return (*gaps, (since, since + timedelta(days=1))) if since else tuple(gaps)
+
+
+# --- one recording -----------------------------------------------------------------------------------------------------------------
+
+
+async def _file_left_over(ticket: int, recording: str, d: Deps) -> None:
+    """File what nobody filed: its call is over, or was never more than an attempt."""
+    history, call = await d.store.history(ticket), call_of(recording)
+    ended = next((e for e in history if isinstance(e, CallEnded) and e.call == call), None)
+    started = any(isinstance(e, CallStarted) and e.call == call for e in history)
+    rung = any(isinstance(e, DialEnded) and e.attempt == call for e in history)
+    if ended is not None or (rung and not started):
+        await _file(ticket, recording, ended, d)
+
+
+async def _file(ticket: int, recording: str, ended: CallEnded | None, d: Deps) -> None:
+    """Keep and attach it, once, whoever else is about to do so. A recording that was missing and has turned up is attached then."""
+    seconds = ended.seconds if ended and ended.call == recording else None
+    kept = await _finish(ticket, recording, seconds, await d.store.history(ticket), d)
+    d.reached("filing.kept")
+    if kept is None and not seconds:
+        return  # it was never up, so there was nothing to record
+    while True:
+        history = await d.store.history(ticket)
+        if any(_tells(event, recording, kept) for event in history):
+            return
+        attached = _attached(recording, kept, ended, history, d.clock.now())
+        if await d.store.append(ticket, [attached], expect=len(history)):
+            break
+    if attached.flaw:
+        log.warning("a recording has a flaw", ticket=ticket, recording=recording, flaw=attached.flaw)
+
+
+async def _finish(
+    ticket: int, recording: str, seconds: float | None, history: Sequence[Event], d: Deps
+) -> Kept | None:
+    company, gaps = Ticket.of(history).company, gaps_of(history, call_of(recording))
+    return await d.recordings.finish(company, recording, seconds, gaps)
+
+
+def _tells(event: Event, recording: str, kept: Kept | None) -> bool:
+    """Whether the event says all that is known of the recording."""
+    return (
+        isinstance(event, RecordingAttached)
+        and event.recording == recording
+        and (kept is None or event.seconds == kept.seconds)
+    )
+
+
+def _attached(
+    recording: str, kept: Kept | None, ended: CallEnded | None, history: Sequence[Event], now: datetime
+) -> RecordingAttached:
+    call = call_of(recording)
+    return RecordingAttached(
+        at=now,
+        recording=kept.recording if kept else recording,
+        call=call,
+        seconds=kept.seconds if kept else 0.0,
+        flaw=kept.flaw if kept else "missing",
+        started=kept.started if kept else None,
+        left=_far_end(call, history),
+        right=OUR_SIDE,
+        cause=ended.cause if ended else None,
+    )
+
+
+def _far_end(call: str, history: Sequence[Event]) -> str | None:
+    """Who was at the other end: a contact's id, else a number."""
+    for event in history:
+        match event:
+            case CallStarted(call=of) if of == call:
+                return event.contact or event.number
+            case DialStarted(attempt=of) if of == call:
+                return event.contact
+            case _:
+                pass
+    return None
+
+
+# --- recordings of which no ticket knows -------------------------------------------------------------------------------------------
+
+
+async def _take_in(recording: str, strays: Strays, d: Deps) -> None:
+    """Make it a ticket when it has been unknown for long enough; somebody may have said something that nobody has heard."""
+    now = d.clock.now()
+    if recording not in strays:
+        log.warning("a recording belongs to no call that is known", recording=recording)
+    if now - strays.setdefault(recording, now) < FOUND_AFTER or not d.companies():
+        return
+    kept = await d.recordings.finish("", recording, None)
+    if kept is None:
+        return
+    company = next((one for one in d.companies() if one.id == kept.company), d.companies()[0])
+    began = kept.started or now
+    recent = now - began < STILL_NEWS
+    urgency = company.unclear_is if recent else Urgency.NORMAL
+    call = call_of(recording)
+    ended = CallEnded(
+        at=began + timedelta(seconds=kept.seconds), call=call, by="network", seconds=kept.seconds
+    )
+    story: list[Event] = [
+        TicketOpened(at=began, company=company.id, channel="found"),
+        CallStarted(at=began, call=call, kind=CallKind.FALLBACK),
+        CallAnswered(at=began, call=call),
+        ended,
+        _attached(recording, kept, ended, (), now),
+        Noted(at=now, by=OUR_SIDE, text="Найдена запись разговора, о котором больше ничего не известно."),
+        Classified(at=now, urgency=urgency, by=call),
+        *(verbs.escalation_of(company, urgency, None, now) if recent else ()),
+    ]
+    ticket = await d.store.open_ticket(story, key=f"found {recording}")
+    log.error("a recording of no known call became a ticket", ticket=ticket, recording=recording)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from engine.domain.company import KEEP_DAYS
 from engine.domain.errors import NotKnown
 from engine.recordings import keep
+from engine.recordings.crypt import KEYS
 from engine.recordings.formats import sha256
 from engine.recordings.keep import Facts
 from engine.recordings.seal import ERASED, HELD, KEPT, RELEASED, Chain, chain_files, links
 
-DAYS = 1_095
+DAYS = KEEP_DAYS
 """How long a recording is kept unless the company says otherwise: three years."""
+LATE = "kept before there was a seal"
 
 
 class OnHold(ValueError):
@@ -72,30 +75,42 @@ class Archive:
             for rendered in self._root.glob(f".rendered/{facts.company}-{recording}-*"):
                 rendered.unlink(missing_ok=True)
             # The facts go last: as long as they are there, the recording is found and can be erased again.
-            for name in sorted(files, key=lambda name: name == f"{recording}.json"):
+            (folder / f"{recording}{KEYS}").unlink(missing_ok=True)
+            for name in sorted(files, key=lambda name: name.endswith(f"/{recording}.json")):
                 (self._root / facts.company / name).unlink(missing_ok=True)
             keep.sync_folder(folder)
 
     def expired(self, company: str, days: int = DAYS, now: datetime | None = None) -> Sequence[str]:
         """The company's recordings that are older than so many days and not on hold, the oldest first."""
-        until = (now or datetime.now(UTC)) - timedelta(days=days)
+        before = (now or datetime.now(UTC)) - timedelta(days=days)
+        return [facts.recording for facts in self.older_than(company, before)]
+
+    def older_than(self, company: str, before: datetime) -> Sequence[Facts]:
+        """The company's recordings of calls that began before that and that are not on hold, the oldest first."""
         old = [
             facts
-            for day in keep.day_folders(self._root, company)
-            if keep.day_of(day) <= until.date()
-            for path in day.glob("*.json")
-            if not path.name.endswith(".peaks.json")
+            for path in keep.all_facts(self._root, company)
+            if keep.day_of(path.parent) <= before.date()
             and (facts := keep.read_facts(path))
-            and facts.started < until
+            and facts.started < before
         ]
-        if not old:
-            return []
-        held = self.held(company)
+        held = self.held(company) if old else ()
         return [
-            facts.recording
-            for facts in sorted(old, key=lambda facts: facts.started)
-            if facts.recording not in held
+            facts for facts in sorted(old, key=lambda facts: facts.started) if facts.recording not in held
         ]
+
+    def seal_earlier(self) -> int:
+        """Seal what was kept before there was a seal: the companies that have recordings and no chain yet. Returns how many."""
+        sealed = 0
+        for company in sorted({path.parents[3].name for path in keep.all_facts(self._root)}):
+            if not chain_files(self._root / company):
+                for path in reversed(list(keep.all_facts(self._root, company))):
+                    if facts := keep.read_facts(path):
+                        with self._lock:
+                            files = _files(path.parent, facts)
+                            self._chain(company).append(KEPT, facts.recording, files, reason=LATE)
+                        sealed += 1
+        return sealed
 
     def _note(self, what: str, recording: str, by: str, reason: str) -> None:
         with self._lock:
@@ -113,7 +128,7 @@ class Archive:
 
 def _files(folder: Path, facts: Facts) -> dict[str, tuple[str, int]]:
     """What is sealed: by path below the company's folder, the hash and length of each file as they were when it was kept."""
-    names = {facts.file: facts.sha256, f"{facts.recording}.peaks.json": None, f"{facts.recording}.json": None}
+    names = {facts.file: facts.sha256, facts.peaks: None, f"{facts.recording}.json": None}
     day = "/".join(folder.parts[-3:])
     return {
         f"{day}/{name}": (

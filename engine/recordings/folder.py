@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,14 +15,18 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from engine.domain.company import Keeping
 from engine.domain.errors import NotKnown
-from engine.ports import Kept
+from engine.ports import Aged, Gap, Kept
 from engine.recordings import keep
 from engine.recordings.archive import Archive
+from engine.recordings.crypt import KeyRing, new_key
 from engine.recordings.formats import CONTENT_TYPES, find_ffmpeg
-from engine.recordings.keep import Facts, LegFacts
+from engine.recordings.keep import Facts
 from engine.recordings.legs import Leg, calls_with_legs, is_call_id, leg_paths, read_leg, writers
-from engine.workers import URGENT, Workers
+from engine.recordings.making import Making
+from engine.recordings.rendering import EVEN, ORIGINAL, Renderings
+from engine.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +41,9 @@ RECENT_DAYS = 14
 """How far back orphans are looked for in the days' folders. (The folder of live legs is always looked through.)"""
 INHERITED_SECONDS = 2 * 86_400.0
 """How far back a recording may have been kept by an engine that died before it was attached to its ticket."""
-RENDERED_BYTES = 256 * 1024 * 1024
-RENDERED_KEEP_SECONDS = 3600.0
+
+Rules = Callable[[str], Keeping]
+"""How a company's recordings are kept, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class RecordingFolder:
     """Keeps recordings under `root`. Use `open()`.
 
     Live legs are looked for in `live` (by default `root` and `root/live`), then in the days' folders, where the dialplan lays them.
-    `form` is how they are kept: opus, flac or wav; without an ffmpeg it is wav whatever was wished for. With an `archive` (of the
-    same root) each one is sealed as it is kept.
+    `form` is how they are kept unless `rules` say otherwise: opus, flac or wav; without an ffmpeg it is wav whatever was wished for.
+    With an `archive` (of the same root) each one is sealed as it is kept; with `keys` they can be encrypted.
     """
 
     def __init__(
@@ -67,15 +71,18 @@ class RecordingFolder:
         form: str = "opus",
         processes: int = 1,
         archive: Archive | None = None,
+        keys: KeyRing | None = None,
+        rules: Rules = lambda company: Keeping(),
     ) -> None:
-        self._archive = archive
+        self._archive, self._keys, self._rules = archive, keys, rules
         self._root = root.absolute()
         self._live = (live.absolute(),) if live else (self._root / LIVE, self._root)
-        self._rendered = self._root / ".rendered"
         self._form = form
         self._ffmpeg: str | None = None
         self._inherited: dict[str, None] = {}
         self._workers = Workers("engine.recordings.worker", processes)
+        self._renderings = Renderings(self._root, self._workers, keys)
+        self._finishing = 0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -89,7 +96,8 @@ class RecordingFolder:
             yield self
 
     def _prepare(self) -> str | None:
-        self._rendered.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._renderings.prepare()
         since = time.time() - INHERITED_SECONDS
         for day in self._recent_days():
             facts = [path for path in day.glob("*.json") if not path.name.endswith(".peaks.json")]
@@ -102,12 +110,22 @@ class RecordingFolder:
 
     @property
     def backlog(self) -> int:
-        """How many recordings wait to be joined or rendered."""
-        return self._workers.backlog
+        """How many recordings are being joined, or wait for it."""
+        return self._finishing
+
+    def make_room(self) -> None:
+        """The disk is nearly full: let go of whatever can be made again. Blocking."""
+        self._renderings.make_room()
+
+    def tidy(self) -> None:
+        """Let go of what was made for listeners and is not asked for any more. Blocking; call it every few minutes."""
+        self._renderings.evict()
 
     # ------------------------------------------------------------------------------------- the port
 
-    async def finish(self, company: str, call: str, seconds: float | None) -> Kept | None:
+    async def finish(
+        self, company: str, call: str, seconds: float | None, gaps: Sequence[Gap] = ()
+    ) -> Kept | None:
         """See `engine.ports.Recordings`.
 
         Raises `TimeoutError` if the legs are still being written, `WorkerFailed` or `OSError` if they could not be joined (disk full):
@@ -123,8 +141,12 @@ class RecordingFolder:
                 return facts.kept
             if not legs:
                 return None
-            await self._closed(legs.values())
-            facts = await self._join(company, call, seconds, legs)
+            self._finishing += 1
+            try:
+                await self._closed(legs.values())
+                facts = await self._join(company, call, seconds, gaps, legs)
+            finally:
+                self._finishing -= 1
         log.info("recording kept", call=call, seconds=round(facts.seconds, 2), flaws=facts.flaws)
         return facts.kept
 
@@ -144,37 +166,56 @@ class RecordingFolder:
 
         return await asyncio.to_thread(look)
 
+    async def older_than(self, company: str, before: datetime) -> Sequence[Aged]:
+        """See `engine.ports.Recordings`. Raises `ValueError` if the company's chain is damaged: nothing is erased then."""
+        if self._archive is None:
+            return ()
+        old = await asyncio.to_thread(self._archive.older_than, company, before)
+        return [Aged(facts.recording, facts.call, facts.started) for facts in old]
+
+    async def erase(self, recording: str, by: str, reason: str) -> None:
+        """See `engine.ports.Recordings`."""
+        _, facts = await self._find(recording)
+        if self._archive is None:
+            raise ValueError("without a key to seal with nothing is erased: nobody could say later what was")
+        await asyncio.to_thread(self._archive.erase, recording, by, reason)
+        await asyncio.to_thread(self._renderings.forget, facts)
+
     # --------------------------------------------------------------------------------- for listeners
 
     async def find(self, recording: str) -> Facts:
         """What is known of a kept recording. Raises `NotKnown`."""
         return (await self._find(recording))[1]
 
-    async def listen(self, recording: str, leg: str = "both", form: str = "wav") -> Listened:
-        """A file with what was asked for: `leg` in, out or both; `form` wav, opus or flac.
+    async def listen(
+        self, recording: str, leg: str = "both", form: str = "wav", levels: str = ORIGINAL
+    ) -> Listened:
+        """A file with what was asked for: `leg` in, out or both; `form` wav, opus or flac; `levels` original, or even for listening.
 
-        Raises `NotKnown` if there is no such recording, `ValueError` if it cannot be had in that way.
+        Raises `NotKnown` if there is no such recording, `ValueError` if it cannot be had in that way, `KeyLost` or `Tampered` (both are
+        `ValueError`s too) if it cannot be decrypted.
         """
         if leg not in ("in", "out", "both"):
             raise ValueError(f"leg must be in, out or both, not {leg}")
         if form not in CONTENT_TYPES:
             raise ValueError(f"format must be one of {', '.join(CONTENT_TYPES)}, not {form}")
+        if levels not in (ORIGINAL, EVEN):
+            raise ValueError(f"levels must be original or even, not {levels}")
         folder, facts = await self._find(recording)
-        if (leg, form) == ("both", facts.format):
-            return Listened(folder / facts.file, CONTENT_TYPES[form], facts)
-        if not self._ffmpeg and (form != "wav" or facts.format != "wav"):
-            raise ValueError(f"{form} cannot be made of {facts.format} without ffmpeg; install it")
-        path = self._rendered / f"{facts.company}-{recording}-{leg}.{form}"
-        lock = self._locks.setdefault(path.name, asyncio.Lock())
-        async with lock:
-            if not await asyncio.to_thread(_touch, path):
-                await self._render(folder / facts.file, facts, leg, form, path)
+        if not self._ffmpeg:
+            if form != "wav" or facts.format != "wav":
+                raise ValueError(f"{form} cannot be made of {facts.format} without ffmpeg; install it")
+            levels = ORIGINAL
+        path = folder / facts.file
+        if facts.encrypted or (leg, form, levels) != ("both", facts.format, ORIGINAL):
+            path = await self._renderings.sound(path, facts, leg, form, levels, self._ffmpeg)
         return Listened(path, CONTENT_TYPES[form], facts)
 
     async def peaks(self, recording: str) -> Path:
         """The file of peaks for a player: ten a second for left and right, of `full_scale`. Raises `NotKnown`."""
         folder, facts = await self._find(recording)
-        return folder / f"{facts.recording}.peaks.json"
+        path = folder / facts.peaks
+        return await self._renderings.peaks(path, facts) if facts.encrypted else path
 
     async def _find(self, recording: str) -> tuple[Path, Facts]:
         found = None
@@ -183,23 +224,6 @@ class RecordingFolder:
         if found is None:
             raise NotKnown(f"there is no recording {recording}")
         return found
-
-    async def _render(self, source: Path, facts: Facts, leg: str, form: str, path: Path) -> None:
-        part = path.with_name(f".{path.name}.part")
-        errand: dict[str, Any] = {
-            "do": "render",
-            "source": str(source),
-            "into": str(part),
-            "leg": leg,
-            "format": form,
-        }
-        errand |= {"ffmpeg": self._ffmpeg, "rate": facts.rate}
-        try:
-            await self._workers.ask(errand, timeout=_patience(facts.seconds), priority=URGENT)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        await asyncio.to_thread(_evict, self._rendered)
 
     # ------------------------------------------------------------------------------------- finishing
 
@@ -256,69 +280,35 @@ class RecordingFolder:
             await asyncio.sleep(POLL_SECONDS)
             legs = await asyncio.to_thread(_look, paths)
 
-    async def _join(self, company: str, call: str, answered: float | None, legs: dict[str, Path]) -> Facts:
+    async def _join(
+        self, company: str, call: str, answered: float | None, gaps: Sequence[Gap], legs: dict[str, Path]
+    ) -> Facts:
         looked = await asyncio.to_thread(_look, legs.values())
         longest = max(looked, key=lambda leg: leg.seconds)
         started = await asyncio.to_thread(keep.began, longest.path, longest.seconds)
         folder = keep.folder_for(self._root, company, started.date(), longest.path)
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        joined, peaks = folder / f".{call}.part", folder / f".{call}.peaks.part"
-        errand: dict[str, Any] = {
-            "do": "join",
-            "into": str(joined),
-            "peaks": str(peaks),
-            "format": self._form,
-        }
-        errand |= {"ffmpeg": self._ffmpeg, **{side: str(path) for side, path in legs.items()}}
+        owner = folder.parts[-4]
+        form, encrypted = self._how(owner)
+        making = Making(folder, call, form, encrypted)
+        errand: dict[str, Any] = {"do": "join", "into": str(making.sound), "peaks": str(making.peaks)}
+        errand |= {"format": form, "ffmpeg": self._ffmpeg, **{side: str(path) for side, path in legs.items()}}
+        keys = {name: new_key() for name in making.names} if encrypted else {}
+        errand |= {"keys": {name: key.hex() for name, key in keys.items()}, "names": making.names}
         try:
             made = await self._workers.ask(errand, timeout=_patience(longest.seconds))
-            facts = _facts(folder, company, call, started, answered, self._form, made)
-            await asyncio.to_thread(_keep, folder, facts, joined, peaks, legs.values(), self._archive)
+            facts = making.facts(owner, started, answered, gaps, made)
+            wrapped = await asyncio.to_thread(self._keys.wrap, owner, keys) if keys and self._keys else None
+            await asyncio.to_thread(making.keep, facts, wrapped, legs.values(), self._archive)
         finally:
-            for part in (joined, peaks):
-                part.unlink(missing_ok=True)
+            making.clear()
         return facts
 
-
-def _facts(
-    folder: Path,
-    company: str,
-    call: str,
-    started: datetime,
-    answered: float | None,
-    form: str,
-    made: dict[str, Any],
-) -> Facts:
-    legs = {side: LegFacts(**leg) for side, leg in made["legs"].items()}
-    return Facts(
-        recording=call,
-        call=call,
-        company=folder.parts[-4],
-        started=started,
-        seconds=made["seconds"],
-        rate=made["rate"],
-        file=f"{call}.{form}",
-        format=form,
-        bytes=made["bytes"],
-        sha256=made["sha256"],
-        legs=legs,
-        flaws=keep.find_flaws(legs, made["seconds"], answered),
-        answered_seconds=answered,
-    )
-
-
-def _keep(
-    folder: Path, facts: Facts, joined: Path, peaks: Path, legs: Iterable[Path], archive: Archive | None
-) -> None:
-    """Name the new files, write the facts, seal them, let go of the legs last: a crash anywhere between leaves enough to begin again."""
-    joined.replace(folder / facts.file)
-    peaks.replace(folder / f"{facts.recording}.peaks.json")
-    keep.sync_folder(folder)
-    keep.write_facts(folder, facts)
-    if archive:
-        archive.seal(folder, facts)
-    for leg in legs:
-        leg.unlink(missing_ok=True)
+    def _how(self, company: str) -> tuple[str, bool]:
+        """In which format the company's recordings are kept, and whether encrypted."""
+        wanted = self._rules(company)
+        form = wanted.form or self._form if self._ffmpeg else "wav"
+        return form, wanted.encrypt and self._keys is not None
 
 
 def _look(paths: Iterable[Path]) -> list[Leg]:
@@ -327,22 +317,3 @@ def _look(paths: Iterable[Path]) -> list[Leg]:
 
 def _patience(seconds: float) -> float:
     return JOIN_SECONDS + JOIN_SECONDS_A_MINUTE * seconds / 60
-
-
-def _touch(path: Path) -> bool:
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _evict(folder: Path) -> None:
-    """Let go of renderings that were not asked for lately, the oldest first, until the rest is within bounds."""
-    files = sorted(((path.stat(), path) for path in folder.iterdir()), key=lambda found: found[0].st_mtime)
-    total = sum(stat.st_size for stat, _ in files)
-    for stat, path in files:
-        if total <= RENDERED_BYTES or time.time() - stat.st_mtime < RENDERED_KEEP_SECONDS:
-            return
-        path.unlink(missing_ok=True)
-        total -= stat.st_size

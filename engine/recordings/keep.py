@@ -1,5 +1,7 @@
 """What is known about a kept recording, and where its files lie: `COMPANY/YYYY/MM/DD/CALLID.{opus,peaks.json,json}`.
 
+Encrypted files are called `….enc`, and their wrapped keys lie in `CALLID.keys`.
+
 `CALLID.json` is written last: with it the recording is kept, without it the call's legs are still the recording.
 """
 
@@ -14,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.ports import Kept
+from engine.ports import Gap, Kept
+from engine.recordings.crypt import ENCRYPTED
 
 NO_COMPANY = "_"
 SHORT_BY_SECONDS = 0.3
@@ -47,12 +50,23 @@ class Facts:
     legs: dict[str, LegFacts]
     flaws: tuple[str, ...] = ()
     answered_seconds: float | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
+    """Seconds from and to, in which nothing was kept at somebody's wish."""
+    encrypted: bool = False
+    content: str | None = None
+    """SHA-256 of what was encrypted; `sha256` and `bytes` are of the file as it lies there."""
     version: int = 1
 
     @property
     def kept(self) -> Kept:
         """The same for the flows: the worst flaw alone."""
-        return Kept(self.recording, self.seconds, self.flaws[0] if self.flaws else None)
+        flaw = self.flaws[0] if self.flaws else None
+        return Kept(self.recording, self.seconds, flaw, self.started, self.company)
+
+    @property
+    def peaks(self) -> str:
+        """The name of the file of peaks."""
+        return f"{self.recording}.peaks.json{ENCRYPTED if self.encrypted else ''}"
 
 
 def find_flaws(legs: dict[str, LegFacts], seconds: float, answered: float | None) -> tuple[str, ...]:
@@ -67,6 +81,12 @@ def find_flaws(legs: dict[str, LegFacts], seconds: float, answered: float | None
         "silent": all(leg.silent for leg in legs.values()),
     }
     return tuple(flaw for flaw, there in flaws.items() if there)
+
+
+def seconds_of(gaps: Iterable[Gap], started: datetime, seconds: float) -> tuple[tuple[float, float], ...]:
+    """Gaps as seconds within a recording that began at `started`."""
+    placed = (tuple(min(max((at - started).total_seconds(), 0.0), seconds) for at in gap) for gap in gaps)
+    return tuple((round(since, 2), round(until, 2)) for since, until in placed if until > since)
 
 
 def company_folder(root: Path, company: str) -> Path:
@@ -100,6 +120,12 @@ def day_of(folder: Path) -> date:
         return date(int(year), int(month), int(day))
     except ValueError:  # 2026/02/31: not one that we made
         return date.min
+
+
+def all_facts(root: Path, company: str = "*") -> Iterator[Path]:
+    """Every recording's file of facts, the latest day first."""
+    for day in day_folders(root, company):
+        yield from (path for path in day.glob("*.json") if not path.name.endswith(".peaks.json"))
 
 
 def find_facts(root: Path, recording: str, days: Iterable[Path] | None = None) -> tuple[Path, Facts] | None:

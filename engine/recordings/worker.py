@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.recordings.join import join, render
+from engine.recordings.join import decrypt_file, join, render
 from engine.workers import Answer, Errand, serve
 
 
@@ -13,6 +13,8 @@ def do(errand: Errand) -> Answer:
             return join(errand)
         case "render":
             return render(errand)
+        case "decrypt":
+            return decrypt_file(errand)
         case what:
             raise ValueError(f"no such errand: {what}")
 

@@ -16,7 +16,7 @@ from engine.domain.policy import Exhaustion, Policy, Step, Target, TargetKind
 from engine.domain.roster import Duty
 from engine.flows import verbs
 from engine.flows.deps import Deps
-from engine.ports import Kept, StoodInCall
+from engine.ports import Gap, Kept, StoodInCall
 from engine.service import Service
 from tests.fakes.network import FakeNetwork, FakePhone
 from tests.fakes.store import MemoryStore
@@ -93,7 +93,9 @@ def demo_company(*policies: Policy) -> Company:
 class NoRecordings:
     """Keeps nothing; every call has a recording as long as itself."""
 
-    async def finish(self, company: str, call: str, seconds: float | None) -> Kept | None:
+    async def finish(
+        self, company: str, call: str, seconds: float | None, gaps: Sequence[Gap] = ()
+    ) -> Kept | None:
         return Kept(call, seconds or 0.0, None)
 
     async def orphans(self) -> Sequence[str]:
