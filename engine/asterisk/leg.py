@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 HEAR_OF_END_SECONDS = 1.0  # a REST call may learn of the end before the websocket brings it
 DESTROY_SECONDS = 2.0
 NORMAL_CLEARING = int(Cause.NORMAL)
+FALLBACK_CONTEXT = "fallback"
 GONE = (NotFound, Conflict, WrongState)  # no such channel, not in Stasis, not up: not ours any more
 
 
@@ -221,6 +222,13 @@ class AsteriskLeg:
                     await self.until(lambda: self.destroyed)
         self.hung_up = self.hung_up or int(cause)
         self._wake()
+
+    async def hand_over(self) -> None:
+        async with self._asking():
+            await self._ari.channels.continueInDialplan(
+                self.id, context=FALLBACK_CONTEXT, extension="s", priority=1
+            )
+        self.gone(None)  # of us: the channel lives on
 
     async def __aenter__(self) -> AsteriskLeg:
         return self

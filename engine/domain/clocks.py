@@ -155,7 +155,7 @@ def _met(events: Iterable[Event]) -> Iterable[tuple[str, datetime]]:
             case CallStarted(kind=CallKind.UTILITY):
                 utility.add(event.call)
                 continue
-            case TextQueued(template="resident"):
+            case TextQueued(template="number"):
                 to_resident.add(event.text)
                 continue
             case CallAnswered():

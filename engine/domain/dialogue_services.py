@@ -8,6 +8,7 @@ from engine.domain.dialogue_address import ask_address
 from engine.domain.dialogue_moves import (
     Ask,
     AskDigits,
+    Classify,
     Found,
     Heard,
     LookAtMeters,
@@ -19,10 +20,11 @@ from engine.domain.dialogue_moves import (
     TakeReading,
 )
 from engine.domain.meters import Meter, Verdict, judge
-from engine.domain.model import Premises
+from engine.domain.model import Premises, Urgency
 
 TRIES = 3
 MOST_TOLD = 3
+READING_CAUSE, READING_TITLE = "service.reading", "Показания счётчиков"
 
 
 def status(s: Setting) -> Generator[Move, Heard, bool]:
@@ -58,6 +60,7 @@ def readings(s: Setting) -> Generator[Move, Heard, bool]:
     premises = yield from ask_address(s)
     if premises is None or premises.house is None or premises.flat is None:
         return False
+    yield Classify(Urgency.NORMAL, READING_CAUSE, READING_TITLE, premises)
     known = yield LookAtMeters(premises.house, premises.flat)
     meters = known.meters if isinstance(known, Meters) else ()
     if not meters:

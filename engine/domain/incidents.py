@@ -22,6 +22,7 @@ class Incident:
     """None: the whole house."""
     title: str
     accepted_at: datetime | None = None
+    accepted_by: str | None = None
     due: datetime | None = None
     voices: int = 1
     """Callers who said that it is theirs too, and the first one."""
@@ -80,8 +81,8 @@ def incident_of(
     if ticket.status in (Status.DONE, Status.CLOSED) or ticket.urgency in (None, Urgency.NORMAL):
         return None
     entrance = entrance_of(house, ticket.premises.flat) if cause.spread is Spread.ENTRANCE else None
-    accepted = ticket.accepted.at if ticket.accepted else None
-    return Incident(number, ticket.premises.house, entrance, cause.title, accepted, due, voices)
+    at, by = (ticket.accepted.at, ticket.accepted.name) if ticket.accepted else (None, None)
+    return Incident(number, ticket.premises.house, entrance, ticket.title or cause.title, at, by, due, voices)
 
 
 def voices(history: Iterable[Event], ticket: int) -> int:

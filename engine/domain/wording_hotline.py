@@ -126,7 +126,11 @@ class Words:
         ]
         if known.accepted_at is not None:
             at = self.clock(known.accepted_at, zone, now)
-            parts.append(f"Бригада приняла её в {at}." if ru else f"A crew accepted it at {at}.")
+            who = known.accepted_by
+            if ru:
+                parts.append(f"Бригада приняла её в {at}." + (f" Ответственный: {who}." if who else ""))
+            else:
+                parts.append(f"A crew accepted it at {at}." + (f" Responsible: {who}." if who else ""))
         else:
             parts.append("Бригаду уже вызываем." if ru else "A crew is being called.")
         if known.due is not None and known.due > now:

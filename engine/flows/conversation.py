@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 import structlog
 
@@ -14,6 +15,11 @@ log = structlog.get_logger()
 
 VOICE_SECONDS = 5.0
 """A sentence that is not rendered by then is left out: better a gap than a silent line."""
+DIGITS_WAIT_SECONDS = 7.0
+"""How long the first digit of a number is waited for."""
+DIGIT_GAP_SECONDS = 4.0
+"""A longer pause ends the number, for those who forget the hash."""
+WRONG = {"en": "There is no such choice."}
 
 
 class Conversation:
@@ -21,6 +27,7 @@ class Conversation:
 
     def __init__(self, leg: Leg, voice: Voice, language: str = "ru") -> None:
         self.leg, self._voice, self._language = leg, voice, language
+        self._kept: deque[str] = deque()
 
     async def say(self, *parts: str) -> None:
         """Say the parts to their end. Keys pressed meanwhile are kept for the next question."""
@@ -38,15 +45,37 @@ class Conversation:
             if key is not None and key in keys:
                 return key
             if key is not None:
-                await self.say(WRONG_KEY)
+                await self.say(WRONG.get(self._language, WRONG_KEY))
         return None
+
+    async def ask_digits(self, *parts: str, most: int, times: int = 2) -> str | None:
+        """Say the parts and take a number: up to the hash, `most` digits, or a pause. «» is the hash alone, None silence."""
+        sounds = await self._sounds(parts)
+        for _ in range(times):
+            key = await self._play_until_key(sounds, DIGITS_WAIT_SECONDS)
+            if key is None:
+                continue
+            digits = ""
+            while key is not None and key != "#":
+                digits = "" if key == "*" else digits + key  # the star begins anew
+                if len(digits) == most:
+                    break
+                key = await self._key(DIGIT_GAP_SECONDS)
+            return "".join(digit for digit in digits if digit.isdigit())
+        return None
+
+    async def pressed_early(self) -> bool:
+        """Whether a key waits that was pressed before it could be asked for. It is kept for the next question."""
+        if not self._kept and (key := await self.leg.key(0.0)) is not None:
+            self._kept.append(key)
+        return bool(self._kept)
 
     async def listen(self, seconds: float, end_keys: str) -> str | None:
         """Let the far end speak (the leg is recorded) until one of `end_keys` or for `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    key = await self.leg.key(seconds)
+                    key = await self._key(seconds)
                     if key is not None and key in end_keys:
                         return key
         except TimeoutError:
@@ -56,7 +85,7 @@ class Conversation:
         """Play; a key stops the sound (barge-in). After its end, `wait` seconds more."""
         playing = asyncio.create_task(self.leg.play(*sounds), name=f"play {self.leg.id}")
         try:
-            pressed = asyncio.create_task(self.leg.key(3600.0), name=f"key {self.leg.id}")
+            pressed = asyncio.create_task(self._key(3600.0), name=f"key {self.leg.id}")
             try:
                 await asyncio.wait({playing, pressed}, return_when=asyncio.FIRST_COMPLETED)
                 if not pressed.done():
@@ -67,6 +96,9 @@ class Conversation:
                 await _cancelled(pressed)
         finally:
             await _cancelled(playing)
+
+    async def _key(self, timeout: float) -> str | None:
+        return self._kept.popleft() if self._kept else await self.leg.key(timeout)
 
     async def _sounds(self, parts: tuple[str, ...]) -> tuple[Sound, ...]:
         """The parts as sounds; one that cannot be spoken is left out, loudly logged."""

@@ -15,6 +15,7 @@ from engine.domain.events import (
     EscalationResumed,
     EscalationStarted,
     Event,
+    IncidentJoined,
     NoCoverage,
     Noted,
     Reported,
@@ -145,6 +146,74 @@ async def open_ticket(
     return await d.store.open_ticket(
         [opened, classified, *escalation_of(company, urgency, cause, now)], key=key
     )
+
+
+RANK = {Urgency.NORMAL: 0, Urgency.URGENT: 1, Urgency.EMERGENCY: 2}
+
+
+async def classify(
+    d: Deps,
+    company: Company,
+    ticket: int,
+    by: str,
+    urgency: Urgency,
+    cause: str | None = None,
+    title: str | None = None,
+    premises: Premises | None = None,
+    keys: Sequence[Event] = (),
+) -> None:
+    """Say what a ticket is about; what is None stays as it was, and a class is never taken back. `keys` go into the same commit.
+
+    An emergency's walk starts with it. A walk that nobody has accepted yet begins anew if the cause, now known, has another policy:
+    an electrician is wanted, not the plumber.
+    """
+
+    def decide(history: Sequence[Event], now: datetime) -> tuple[list[Event], None]:
+        state = Ticket.of(history)
+        held = state.urgency or urgency
+        said = max(urgency, held, key=lambda one: RANK[one])
+        new = (said, cause or state.cause, title or state.title, premises or state.premises)
+        events: list[Event] = [*keys]
+        if (state.urgency, state.cause, state.title, state.premises) != new:
+            events.append(
+                Classified(at=now, urgency=said, cause=cause, title=title, premises=premises, by=by)
+            )
+        if state.is_open and state.accepted is None:
+            for started in escalation_of(company, said, cause or state.cause, now):
+                if isinstance(started, EscalationStarted) and started.policy != state.policy:
+                    events.append(started)
+        return events, None
+
+    await _conditionally(d, ticket, decide)
+
+
+async def join(d: Deps, incident: int, voice: int, call: str, premises: Premises, phone: str | None) -> bool:
+    """Count the caller of ticket `voice` among those whom the incident concerns; their own ticket is closed, its recording stays there.
+
+    False if the incident is over meanwhile: then nothing has changed. Again: nothing more.
+    """
+    joined = IncidentJoined(
+        at=d.clock.now(), call=call, incident=incident, voice=voice, premises=premises, phone=phone
+    )
+
+    def add(history: Sequence[Event], now: datetime) -> tuple[list[Event], bool]:
+        state = Ticket.of(history)
+        if not state.is_open or state.status == "done":
+            return [], False
+        there = any(isinstance(event, IncidentJoined) and event.voice == voice for event in history)
+        return ([] if there else [joined]), True
+
+    if not await _conditionally(d, incident, add):
+        return False
+
+    def leave(history: Sequence[Event], now: datetime) -> tuple[list[Event], None]:
+        if any(isinstance(event, IncidentJoined) and event.incident == incident for event in history):
+            return [], None
+        closed = [TicketClosed(at=now, by="dozvon", reason=f"та же авария: заявка {incident}")]
+        return [joined, *(closed if Ticket.of(history).is_open else [])], None
+
+    await _conditionally(d, voice, leave)
+    return True
 
 
 def premises_of(company: Company, house: str | None, flat: str | None) -> Premises:

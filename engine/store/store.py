@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engine.domain.errors import NotKnown, StoreInUse
-from engine.domain.events import Event, TicketOpened
+from engine.domain.events import Event, MeterRead, TicketOpened
 from engine.store import codec, engines, projecting
 from engine.store.accounts import Accounts
 from engine.store.hub import Hub
@@ -158,6 +158,19 @@ class Store:
         last = {row.number: row.template for row in await self.read.rows(_WORDS_ON_NEWS)}
         return frozenset(number for number, template in last.items() if template == "reply.stop")
 
+    async def readings(
+        self, company: str, house: str | None = None, flat: str | None = None, since: datetime | None = None
+    ) -> Sequence[tuple[int, MeterRead]]:
+        """See `ports.Store.readings`."""
+        query = _READINGS.where(tickets.c.company == company)
+        if house is not None:
+            query = query.where(tickets.c.house == house, tickets.c.flat == flat)
+        if since is not None:
+            query = query.where(events.c.at >= since)
+        rows = await self.read.rows(query)
+        found = [(row.ticket, codec.decode(row.type, row.at, row.data)) for row in rows]
+        return [(ticket, event) for ticket, event in found if isinstance(event, MeterRead)]
+
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:
         """See `ports.Store.feed`. The iterator raises `FeedLost` if its consumer falls far behind or the database was away."""
@@ -206,6 +219,12 @@ async def _running(
         await task
 
 
+_READINGS = (
+    sa.select(events.c.ticket, events.c.type, events.c.at, events.c.data)
+    .join_from(tickets, events, tickets.c.number == events.c.ticket)
+    .where(events.c.type == MeterRead.__name__, tickets.c.cause == "service.reading")
+    .order_by(events.c.at)
+)
 _HISTORY = (
     sa.select(events.c.type, events.c.at, events.c.data)
     .where(events.c.ticket == sa.bindparam("ticket"), events.c.seq > sa.bindparam("since"))

@@ -91,6 +91,8 @@ class FakeCall:
         self.cause: int | None = None
         self.code: int | None = None
         self.trouble: str | None = None
+        self.handed_over = False
+        """Given to the dialplan's fallback."""
         self.heard: list[Sound] = []
         self.bell = Bell()
         self.on_key: Callable[[str], None] | None = None

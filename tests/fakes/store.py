@@ -13,6 +13,7 @@ from engine.domain.events import (
     CallStarted,
     DialStarted,
     Event,
+    MeterRead,
     TextDelivered,
     TextFailed,
     TextQueued,
@@ -148,6 +149,20 @@ class MemoryStore:
         ]
         last = {event.number: event.meaning for event in sorted(words, key=lambda event: event.at)}
         return frozenset(number for number, meaning in last.items() if meaning == "stop")
+
+    async def readings(
+        self, company: str, house: str | None = None, flat: str | None = None, since: datetime | None = None
+    ) -> Sequence[tuple[int, MeterRead]]:
+        found = [
+            (number, event)
+            for number, timeline in self.timelines.items()
+            if Ticket.of(timeline).company == company
+            for event in timeline
+            if isinstance(event, MeterRead)
+            and (house is None or (event.house, event.flat) == (house, flat))
+            and (since is None or event.at >= since)
+        ]
+        return sorted(found, key=lambda one: one[1].at)
 
     @asynccontextmanager
     async def feed(self) -> AsyncIterator[AsyncIterator[tuple[int, int, Event]]]:

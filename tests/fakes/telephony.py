@@ -34,6 +34,7 @@ class FakeLeg:
         self.number = number
         self.did = call.did
         self.adopted = adopted
+        self.handed_over = False
         self.call = call
         self._telephony = telephony
         self._keys: deque[str] = deque()
@@ -89,11 +90,18 @@ class FakeLeg:
     async def hang_up(self, cause: Cause = Cause.NORMAL) -> None:
         self._telephony.end(self.call, cause)
 
+    async def hand_over(self) -> None:
+        await self._telephony.asked()
+        self._raise_if_hung_up()
+        self.handed_over = True
+        self.call.handed_over = True
+
     async def __aenter__(self) -> FakeLeg:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.hang_up()
+        if not self.handed_over:
+            await self.hang_up()
 
     async def _until_or_hung_up(self, condition: Callable[[], object], timeout: float | None) -> None:
         await self.call.bell.until(lambda: condition() or self.call.over, timeout)
