@@ -81,10 +81,12 @@ async def recordings(installation: Installation, calls: list[Call]) -> list[str]
     found = [f"no recording of {call}, {call.seconds:.2f} s, among {have}" for call in missing]
     for call, event in pairs:
         for leg, expected in (("out", call.speech_seconds), ("in", call.said_seconds)):
-            if expected > AUDIBLE_SECONDS and not await _audible(installation, event["recording"], leg):
-                found.append(
-                    f"the {leg} leg of {event['recording']} ({call}) is silent; {expected:.1f} s were spoken"
-                )
+            spoken = await _speech_seconds(installation, event["recording"], leg)
+            where = f"the {leg} leg of {event['recording']} ({call})"
+            if expected > AUDIBLE_SECONDS and spoken < AUDIBLE_SECONDS / 2:
+                found.append(f"{where} is silent; {expected:.1f} s were spoken")
+            if expected == 0.0 and spoken > AUDIBLE_SECONDS:
+                found.append(f"{where} has {spoken:.1f} s of speech; nothing was spoken")
     return found
 
 
@@ -122,8 +124,8 @@ def _close(call: Call, event: Json) -> bool:
     return abs(float(event["seconds"]) - call.seconds) <= SAME_LENGTH_SECONDS
 
 
-async def _audible(installation: Installation, recording: Any, leg: str) -> bool:
+async def _speech_seconds(installation: Installation, recording: Any, leg: str) -> float:
     audio = await installation.get(f"/api/v1/recordings/{recording}?leg={leg}&format=wav")
     path = Path(installation.data_dir.parent) / f"heard-{leg}.wav"
     path.write_bytes(audio)
-    return speech_seconds(path) > AUDIBLE_SECONDS / 2
+    return speech_seconds(path)

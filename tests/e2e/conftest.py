@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from engine.asterisk.server import AsteriskServer
 from engine.demo.softphones import PhoneNetwork
+from engine.domain import wording
 from engine.speech import SpokenVoice, find_engines
 from tests.e2e.aftermath import complaints
 from tests.e2e.harness import PREFIX, VOICES, Installation, People, asterisk_settings, free_base_port
@@ -50,6 +51,7 @@ async def session_network(
 
     folder = tmp_path_factory.mktemp("softphones")
     async with spoken.open(), PhoneNetwork(far_end, recordings=folder, prompts=prompt) as network:
+        await spoken.prepare(wording.fixed_parts())  # or the first calls would wait for them
         yield network
 
 
