@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,10 +21,12 @@ from engine.asterisk.ari.client import AriClient
 from engine.asterisk.ari.errors import AriError
 from engine.asterisk.ari.rest import AriAddress
 from engine.asterisk.call_file import CallFiles
+from engine.asterisk.muting import RecordingMute
 from engine.asterisk.stand_in import AsteriskStandIn
 from engine.asterisk.telephony import AsteriskTelephony
 from engine.config import Settings
 from engine.console import auth
+from engine.console.api import sms as sms_api
 from engine.console.app import make_app
 from engine.console.deps import Component, ConsoleDeps
 from engine.console.deps import Settings as ConsoleSettings
@@ -32,32 +35,38 @@ from engine.domain.company import Company, whom
 from engine.domain.errors import DozvonError, VoiceFailed
 from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
+from engine.domain.texts import TextRules
 from engine.files.watch import Companies, company_folders, import_company
 from engine.flows.alarm import Alarms
 from engine.flows.deps import FAILPOINTS, Deps
 from engine.flows.gate import Gate, Gates
+from engine.flows.texting import Post
 from engine.flows.watchdog import Probe, Watchdog
 from engine.hooks import WebHooks
-from engine.recordings import Archive, RecordingFolder, load_key
-from engine.secrets import load_or_create_secrets
+from engine.recordings import RecordingFolder
+from engine.secrets import Secrets, load_or_create_secrets
 from engine.sentry import Addressees, Sentry
 from engine.service import Service
 from engine.share import share_dir
-from engine.sms.log import LoggedTexts
+from engine.sms.setup import Configured, OpenTexts, open_texts
+from engine.sms.template import TemplateError
 from engine.speech import SpokenVoice, find_engines
 from engine.store.accounts import Access
 from engine.store.store import Store
 from engine.up import ALARM_FILE, HEART_FILE
+from engine.upkeep import Upkeep, recording_folder
 
 log = structlog.get_logger()
 
 POLICIES = share_dir() / "escalation_policies"
 DEMO_COMPANY = Path(__file__).parent / "demo" / "company"
 LINK_FILE = "console-link"
+SMS_ADDRESSES_FILE = "sms-addresses"
 LINK_LIFETIME = timedelta(hours=24)
 ADMINISTRATOR = "admin"
 STAND_IN_EVERY_SECONDS = 5
 NUMBERS_EVERY_SECONDS = 10
+SMS_STUCK_SECONDS = 30.0
 
 
 class CannotStart(DozvonError):
@@ -120,10 +129,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
                 settings.inside("sounds", "spoken"),
             ).open()
         )
-        seal_key = await asyncio.to_thread(load_key, settings.inside("recordings.pem"))
-        recordings = await stack.enter_async_context(
-            RecordingFolder(settings.recordings, archive=Archive(settings.recordings, seal_key)).open()
-        )
+        recordings = await stack.enter_async_context(recording_folder(settings, folders))
         address = AriAddress(settings.asterisk.host, settings.base_port + 2, "dozvon", secrets.ari_password)
         manager = AmiAddress(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
         ami = await stack.enter_async_context(Ami(manager))
@@ -132,12 +138,14 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         phone = await stack.enter_async_context(AsteriskTelephony(ari, trunks=trunks))
         hooks = await stack.enter_async_context(WebHooks(secrets.webhook_secret))
         alarm_calls = CallFiles(settings.inside("asterisk", "spool"), trunks[0])
+        texts = await stack.enter_async_context(_texts(settings, secrets))
         deps = Deps(
             store=store,
             phone=phone,
             voice=voice,
             recordings=recordings,
-            texts=LoggedTexts(),
+            texts=texts.texts,
+            texting=_text_rules(settings),
             clock=clock,
             companies=folders,
             gates=_gates(settings),
@@ -150,13 +158,16 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         fallback = AsteriskStandIn(settings.recordings, ami.db_put, ami.db_del)
         service = Service(deps, fallback)
         alarms = Alarms(deps)
+        upkeep = Upkeep(settings, deps, recordings, ami.db_put)
         sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
-        watchdog = Watchdog(deps, service, alarms, len(trunks), _probes(ami, trunks), sentry.beat)
-        health = Health(ari, ami, voice, folders, alarms)
-        await stack.enter_async_context(_console(settings, deps, store, recordings, health))
+        watchdog = Watchdog(deps, service, alarms, len(trunks), _probes(ami, trunks, upkeep), sentry.beat)
+        health = Health(ari, ami, voice, folders, alarms, service.post if settings.sms.providers else None)
+        attach = partial(sms_api.attach, hooks=texts.hooks, heard=service.heard)
+        await stack.enter_async_context(_console(settings, deps, store, recordings, health, attach))
         await stack.enter_async_context(
             _jobs(service, deps, ami, fallback, sentry, settings.inside(ALARM_FILE))
         )
+        await stack.enter_async_context(upkeep.at_work())
         await stack.enter_async_context(_prepared(voice, deps, sentry))
         stack.enter_context(sentry.on_watch())
         yield Engine(service, deps, store, ari, watchdog)
@@ -173,6 +184,30 @@ def _gates(settings: Settings) -> Gates:
             )
             for trunk in settings.asterisk.trunks
         )
+    )
+
+
+@asynccontextmanager
+async def _texts(settings: Settings, secrets: Secrets) -> AsyncIterator[OpenTexts]:
+    """The text providers; the addresses at which they are to call us are left for whoever may read the data directory."""
+    configured = [Configured(**provider.model_dump()) for provider in settings.sms.providers]
+    our_url = settings.sms.callback_url or settings.console_url
+    try:
+        async with open_texts(configured, our_url, secrets.console_secret) as opened:
+            if opened.addresses:
+                lines = "".join(f"{name}: {url}\n" for name, url in opened.addresses.items())
+                _leave(settings.inside(SMS_ADDRESSES_FILE), lines)
+            yield opened
+    except TemplateError as error:
+        raise CannotStart(str(error)) from error
+
+
+def _text_rules(settings: Settings) -> TextRules:
+    sms = settings.sms
+    return TextRules(
+        report_within=(sms.report_within_emergency, sms.report_within_urgent, None, None),
+        news_per_second=sms.news_per_second,
+        at_once=sms.at_once,
     )
 
 
@@ -215,7 +250,12 @@ def _tell_findings(name: str, fresh: bool, findings: tuple[Finding, ...]) -> Non
 
 @asynccontextmanager
 async def _console(
-    settings: Settings, deps: Deps, store: Store, recordings: RecordingFolder, health: Health
+    settings: Settings,
+    deps: Deps,
+    store: Store,
+    recordings: RecordingFolder,
+    health: Health,
+    attach: Callable[[web.Application], None],
 ) -> AsyncIterator[None]:
     """The console and the API, listening; an administrator's one-time link for whoever may read the data directory."""
 
@@ -233,7 +273,9 @@ async def _console(
         health=health,
         settings=ConsoleSettings(base_url=settings.console_url),
     )
-    runner = web.AppRunner(make_app(console), access_log=None, shutdown_timeout=2.0)
+    pages = make_app(console)
+    attach(pages)
+    runner = web.AppRunner(pages, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
         try:
@@ -253,10 +295,14 @@ async def _leave_link(settings: Settings, store: Store) -> None:
     now = datetime.now(UTC)
     await auth.add_user(store.accounts, ADMINISTRATOR, "admin", now)
     link = await auth.create_link(store.accounts, ADMINISTRATOR, now, settings.console_url, LINK_LIFETIME)
-    file = settings.inside(LINK_FILE)
+    _leave(settings.inside(LINK_FILE), link + "\n")
+
+
+def _leave(file: Path, text: str) -> None:
+    """A secret, in a file that only the owner can read."""
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
-    file.write_text(link + "\n")
+    file.write_text(text)
 
 
 @asynccontextmanager
@@ -296,8 +342,8 @@ async def _jobs(
         scheduler.shutdown(wait=False)
 
 
-def _probes(ami: Ami, trunks: Sequence[str]) -> Mapping[str, Probe]:
-    """What the watchdog asks besides: the manager, and whether the trunks' far ends answer."""
+def _probes(ami: Ami, trunks: Sequence[str], upkeep: Upkeep) -> Mapping[str, Probe]:
+    """What the watchdog asks besides: the manager, whether the trunks' far ends answer, and the disk."""
 
     async def manager() -> str | None:
         return None if ami.health.connected else ami.health.problem or "не отвечает"
@@ -310,7 +356,7 @@ def _probes(ami: Ami, trunks: Sequence[str]) -> Mapping[str, Probe]:
         dead = [name for name, found in known.items() if found is None or not found.reachable]
         return ", ".join(dead) or None
 
-    return {"manager_away": manager, "trunk_unreachable": reachable}
+    return {"disk_full": upkeep.probe, "manager_away": manager, "trunk_unreachable": reachable}
 
 
 def _on_duty(company: Company, now: datetime) -> Sequence[str]:
@@ -348,9 +394,16 @@ class Health:
     """The state of each component, for `/readyz`."""
 
     def __init__(
-        self, ari: AriClient, ami: Ami, voice: SpokenVoice, folders: Companies, alarms: Alarms
+        self,
+        ari: AriClient,
+        ami: Ami,
+        voice: SpokenVoice,
+        folders: Companies,
+        alarms: Alarms,
+        post: Post | None,
     ) -> None:
         self._ari, self._ami, self._voice, self._folders, self._alarms = ari, ami, voice, folders, alarms
+        self._post = post
 
     async def __call__(self) -> Mapping[str, Component]:
         """By name; `asterisk` and `store` are essential."""
@@ -361,8 +414,19 @@ class Health:
             "watchdog": self._watchdog(),
             "companies": self._companies(),
             "speech": self._speech(),
-            "sms": Component(False, "log", "no SMS gateway is configured: texts go to the log"),
+            "sms": self._sms(),
         }
+
+    def _sms(self) -> Component:
+        if self._post is None:
+            return Component(False, "log", "no SMS gateway is configured: texts go to the log")
+        health = self._post.health
+        wrong = [f"{name}: {problem}" for name, problem in health.providers.items() if problem]
+        if health.oldest_seconds >= SMS_STUCK_SECONDS:
+            wrong.insert(0, f"urgent texts wait for {health.oldest_seconds:.0f} s: {health.problem}")
+        working = len(health.providers) > len(wrong) and health.oldest_seconds < SMS_STUCK_SECONDS
+        state = "up" if not wrong else "limping" if working else "failing"
+        return Component(working, state, "; ".join(wrong) or f"{health.waiting} waiting")
 
     async def _asterisk(self) -> Component:
         if not self._ari.connected:

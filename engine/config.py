@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from engine.domain.errors import DozvonError
 from engine.files.reading import read_shape
-from engine.files.scalars import Duration
+from engine.files.scalars import Duration, Id
 from engine.files.shapes import Shape
 from engine.files.source import Tree, read_yaml
 
@@ -78,6 +78,40 @@ class ConsolePart(Shape):
     """Under which address people reach it, if not directly."""
 
 
+class TextProvider(Shape):
+    """A way to send SMS: a shipped template (kannel, smsc_ru, sms_ru, smsaero, exolve), a file of your own, or `smpp`."""
+
+    name: Id
+    template: str
+    url: str | None = None
+    """Where it is, if not where the template says. For `smpp`: `smpp://host:port`."""
+    sender: str = ""
+    """As whom we write. Only a number that can receive is answered."""
+    credentials: dict[str, str] = Field({}, repr=False)
+    companies: Names = ()
+    """Whose texts it sends; empty: everybody's. Several for one company are tried in the order of this file."""
+    allow_from: Names = ()
+    """Addresses and networks from which it may call us; empty: any that knows the key."""
+
+
+class SmsPart(Shape):
+    """Texts. Without providers they go to the log."""
+
+    providers: tuple[TextProvider, ...] = ()
+    callback_url: str | None = None
+    """Where providers reach us, if not at the console's address."""
+    links: bool = False
+    """Put a link to an answering page into texts to staff; the console must be reachable from their phones."""
+    link_for: Duration = timedelta(hours=2)
+    """How long such a link works."""
+    report_within_emergency: Duration = timedelta(seconds=60)
+    """Without a delivery report for so long, the next provider is tried."""
+    report_within_urgent: Duration = timedelta(minutes=5)
+    news_per_second: Annotated[float, Field(gt=0, le=1000)] = 5.0
+    at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many texts are handed over at the same time."""
+
+
 class LogPart(Shape):
     """Logs."""
 
@@ -92,6 +126,19 @@ class CallsPart(Shape):
     """The longest message that a resident may leave."""
     robocall_for: Duration = timedelta(seconds=120)
     """The longest that one robocall may talk."""
+
+
+class RecordingPart(Shape):
+    """Recordings, as far as the installation decides; the rest is each company's."""
+
+    form: Literal["opus", "flac", "wav"] = "opus"
+    """How they are kept unless the company says otherwise."""
+    workers: int = Field(1, ge=1, le=16)
+    """How many processes join and render them."""
+    warn_below_mb: int = Field(1024, ge=1)
+    """Warn when less is free on the disk."""
+    reserve_mb: int = Field(64, ge=8)
+    """Held for events and emergencies when the disk is full."""
 
 
 class Settings(Shape):
@@ -110,6 +157,8 @@ class Settings(Shape):
     console: ConsolePart = ConsolePart()
     log: LogPart = LogPart()
     calls: CallsPart = CallsPart()
+    recording: RecordingPart = RecordingPart()
+    sms: SmsPart = SmsPart()
 
     @property
     def recordings(self) -> Path:

@@ -1,0 +1,250 @@
+"""Kannel as ordinary processes: bearerbox, smsbox, and the fake SMSC that comes with it, on free ports of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import aiohttp
+
+from tests.e2e.harness import _die_with_parent
+
+BEARERBOX, SMSBOX = "/usr/sbin/bearerbox", "/usr/sbin/smsbox"
+FAKESMSC = "/usr/lib/kannel/test/fakesmsc"
+MISSING = [program for program in (BEARERBOX, SMSBOX, FAKESMSC) if not Path(program).exists()]
+READY_SECONDS = 15.0
+STOP_SECONDS = 8.0
+POLL_SECONDS = 0.05
+
+_CONF = """\
+group = core
+admin-port = {admin}
+admin-interface = "127.0.0.1"
+admin-password = adm
+status-password = st
+smsbox-port = {box}
+smsbox-interface = "127.0.0.1"
+store-type = file
+store-location = {folder}/store.log
+dlr-storage = sqlite3
+sms-resend-freq = 1
+sms-resend-retry = 5
+sms-combine-concatenated-mo = true
+log-file = {folder}/bearerbox.log
+log-level = 0
+
+group = sqlite3-connection
+id = dlrdb
+database = {folder}/dlr.sqlite
+
+group = dlr-db
+id = dlrdb
+table = dlr
+field-smsc = smsc
+field-timestamp = ts
+field-destination = destination
+field-source = source
+field-service = service
+field-url = url
+field-mask = mask
+field-status = status
+field-boxc-id = boxc
+
+group = smsc
+smsc = fake
+smsc-id = fake1
+port = {smsc}
+connect-allow-ip = "127.0.0.1"
+allowed-smsc-id = "fake1"
+
+group = smsc
+smsc = fake
+smsc-id = fake2
+port = {mo}
+connect-allow-ip = "127.0.0.1"
+allowed-smsc-id = "fake2"
+
+group = smsbox
+smsbox-id = box1
+bearerbox-host = 127.0.0.1
+sendsms-port = {send}
+sendsms-interface = "127.0.0.1"
+mo-recode = true
+http-request-retry = 20
+http-queue-delay = 1
+log-file = {folder}/smsbox.log
+log-level = 0
+
+group = smsbox-route
+smsbox-id = box1
+smsc-id = "fake1;fake2"
+
+group = sendsms-user
+username = dozvon
+password = secret
+max-messages = 10
+concatenation = true
+
+group = sms-service
+keyword = default
+catch-all = true
+max-messages = 0
+omit-empty = true
+get-url = "{hook}&from=%p&to=%P&body=%a&id=%I"
+"""
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS dlr (smsc TEXT, ts TEXT, destination TEXT, source TEXT, service TEXT, url TEXT, "
+    "mask INTEGER, status INTEGER, boxc TEXT)"
+)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@dataclass
+class Kannel:
+    """A gateway and the network behind it. `hook` is our address, with its key, for texts that come in."""
+
+    folder: Path
+    hook: str = "http://127.0.0.1:9/x?key=k"
+    ports: list[int] = field(default_factory=lambda: free_ports(5))
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where messages are handed over."""
+        return f"http://127.0.0.1:{self.ports[3]}"
+
+    async def start(self) -> None:
+        """All three, each when the one before is ready."""
+        admin, box, smsc, send, mo = self.ports
+        conf = self.folder / "kannel.conf"
+        conf.write_text(
+            _CONF.format(admin=admin, box=box, smsc=smsc, send=send, mo=mo, folder=self.folder, hook=self.hook)
+        )
+        with contextlib.closing(sqlite3.connect(self.folder / "dlr.sqlite")) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute(_TABLE)
+            database.commit()
+        await self._run("bearerbox", BEARERBOX, str(conf))
+        await self._listening(box)
+        await self.start_smsbox()
+        await self._run_network()
+
+    async def start_smsbox(self) -> None:
+        """The box that talks HTTP."""
+        await self._run("smsbox", SMSBOX, str(self.folder / "kannel.conf"))
+        await self._listening(self.ports[3])
+
+    async def _run_network(self) -> None:
+        """The fake SMSC as a mere receiver: it is told to send nothing of its own, and stays."""
+        await self._run("fakesmsc", FAKESMSC, "-H", "127.0.0.1", "-r", str(self.ports[2]), "-m", "0", "x y text z")
+        deadline = time.monotonic() + READY_SECONDS
+        while "fake1]    FAKE" not in (said := await self.status()) or "(online" not in said:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the fake SMSC did not come up: {await self.status()}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def writes(self, number: str, body: str) -> None:
+        """Somebody texts us (a second fake SMSC says it, in UCS-2, and goes)."""
+        hexed = "".join(f"%{byte:02x}" for byte in body.encode("utf-16-be"))
+        message = f"{number} 7999 ucs2 {hexed}"
+        name = f"writer {number} {time.monotonic()}"
+        await self._run(name, FAKESMSC, "-H", "127.0.0.1", "-r", str(self.ports[4]), "-i", "0.1", "-m", "1", message)
+
+    async def status(self) -> str:
+        """What the bearerbox says of itself."""
+        url = f"http://127.0.0.1:{self.ports[0]}/status.txt?password=st"
+        async with aiohttp.ClientSession() as client:
+            try:
+                async with client.get(url) as answer:
+                    return await answer.text()
+            except aiohttp.ClientError:
+                return ""
+
+    def arrived(self) -> list[tuple[str, str]]:
+        """(number, text) of every part that reached the network, in order."""
+        found = []
+        log = self.folder / "fakesmsc.log"
+        for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+            if (got := re.search(r"got message \d+: <(.*)>", line)) is not None:
+                found.append(_message(got[1]))
+        return found
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL, by its own pid."""
+        process = self.processes.pop(name)
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    async def stop(self) -> None:
+        """End all, the last first."""
+        for name in reversed(list(self.processes)):
+            process = self.processes.pop(name)
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+                try:
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+    async def _run(self, name: str, *command: str) -> None:
+        file = "writer" if name.startswith("writer") else name
+        with (self.folder / f"{file}.out").open("ab") as out, (self.folder / f"{file}.log").open("ab") as err:
+            quiet = err if name == "fakesmsc" or file == "writer" else out
+            self.processes[name] = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=quiet, preexec_fn=_die_with_parent
+            )
+
+    async def _listening(self, port: int) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"nothing listens on {port}") from None
+                await asyncio.sleep(POLL_SECONDS)
+
+
+def _message(line: str) -> tuple[str, str]:
+    """«from to coding text» as the fake SMSC prints it."""
+    return line, line
+
+
+@asynccontextmanager
+async def running(folder: Path, hook: str) -> AsyncIterator[Kannel]:
+    """Up for the length of the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kannel = Kannel(folder, hook)
+    try:
+        await kannel.start()
+        yield kannel
+    finally:
+        await kannel.stop()
+
+
+__all__ = ["MISSING", "Kannel", "free_ports", "os", "running", "shutil", "unquote_to_bytes"]
