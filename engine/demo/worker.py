@@ -156,6 +156,7 @@ class Desk:
     def __init__(self, recordings: Path, rtp_port: int, events: int) -> None:
         self.recordings = recordings
         self.lines: dict[str, Line] = {}
+        self._forgotten: list[Line] = []
         self.quitting = False
         self._recorded = 0
         self._events = events
@@ -179,25 +180,35 @@ class Desk:
             while self._endpoint.libHandleEvents(0) > 0:
                 pass
             self._read_commands()
-            now = time.monotonic()
-            for line in list(self.lines.values()):
-                line.listen(now)
-                if line.over and line.wav_is_whole(now):
-                    self._forget(line)
+            self._look_after_lines()
+            self._let_go()
+
+    def _look_after_lines(self) -> None:
+        now = time.monotonic()
+        for line in list(self.lines.values()):
+            line.listen(now)
+            if line.over and line.wav_is_whole(now):
+                self._forget(line)
+
+    def _let_go(self) -> None:
+        """pjsip numbers its calls 0 to 3 again and again, and a `Line` that ends its life hangs up whatever call has its number then:
+        so it may go only while none has."""
+        self._forgotten = [line for line in self._forgotten if line.isActive()]
 
     def close(self) -> None:
         self._endpoint.hangupAllCalls()
         deadline = time.monotonic() + 1.0
         while any(not line.over for line in self.lines.values()) and time.monotonic() < deadline:
             self._endpoint.libHandleEvents(POLL_BUSY_MS)
-        for line in list(self.lines.values()):
-            self._forget(line)
-        del line, self.account  # every wrapper must be gone before the library is
+        while self.lines:
+            self._forget(next(iter(self.lines.values())))
+        self._forgotten.clear()
+        del self.account  # every wrapper must be gone before the library is
         gc.collect()
         self._endpoint.libDestroy()
 
     def _forget(self, line: Line) -> None:
-        del self.lines[line.name]
+        self._forgotten.append(self.lines.pop(line.name))
         line.close()
         self.tell(
             "ended", line.name, code=line.code, reason=line.reason, wav=str(line.wav) if line.wav else None
