@@ -59,6 +59,27 @@ MEANING = {
         "the number {number} already belongs to {other}",
         "keep it with one",
     ),
+    "clock.unknown": sentence(
+        "срока «{value}» нет", "{hint_ru}", "there is no deadline {value}", "{hint_en}"
+    ),
+    "menu.unknown": sentence(
+        "в меню «{group}» пункт «{name}» ничего не называет",
+        "{hint_ru}",
+        "in the menu {group} the choice {name} names nothing",
+        "{hint_en}",
+    ),
+    "menu.long": sentence(
+        "в меню «{group}» больше пяти пунктов",
+        "перенесите часть в другую группу",
+        "the menu {group} has more than five choices",
+        "move some into another group",
+    ),
+    "menu.circle": sentence(
+        "меню «{group}» ходит по кругу через «{name}»",
+        "уберите этот пункт",
+        "the menu {group} leads back to itself by {name}",
+        "remove that choice",
+    ),
     "caller_id.foreign": sentence(
         "номер {number} не из lines, а показывать можно только свой",
         "впишите один из номеров компании",

@@ -41,8 +41,7 @@ class _Reader:
         self.findings.append(Finding(code, words=words).at(self.tree.file, place.line, place.column))
 
     def read(self, text: str) -> None:
-        delimiter = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
-        lines = _lines(text, delimiter)
+        lines = lines_of(text)
         header = next(lines, None)
         if header is None:
             self.complain("yaml.empty", Place())
@@ -88,8 +87,10 @@ class _Reader:
         self.tree.values[(number,)] = places[0]
 
 
-def _lines(text: str, delimiter: str) -> Iterator[tuple[list[Place], list[str]]]:
-    """Each non-empty line's fields, with the place of each."""
+def lines_of(text: str) -> Iterator[tuple[list[Place], list[str]]]:
+    """Each non-empty line's fields, with the place of each. Semicolons part them if the first line has more of those."""
+    first = text.partition("\n")[0]
+    delimiter = ";" if first.count(";") > first.count(",") else ","
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     before = 0
     for fields in reader:

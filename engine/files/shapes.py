@@ -192,6 +192,10 @@ class CompanyShape(Shape):
     webhooks: dict[Id, Url] = Field(default_factory=dict)
     fallback: Annotated[tuple[PhoneOrShort, ...], BeforeValidator(as_list)] = ()
     unclear_is: Urgency = Urgency.NORMAL
+    services: dict[Id, Annotated[tuple[PhoneOrShort, ...], BeforeValidator(as_list)]] = Field(
+        default_factory=dict
+    )
+    deadlines: dict[Id, Duration] = Field(default_factory=dict)
     policies: Annotated[tuple[Id, ...], BeforeValidator(as_list)] = ()
     calendar: CalendarShape = Field(default_factory=lambda: CalendarShape.model_validate({}))
     recordings: RecordingsShape = Field(default_factory=lambda: RecordingsShape.model_validate({}))
