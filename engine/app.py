@@ -43,6 +43,7 @@ from engine.flows.gate import Gate, Gates
 from engine.flows.texting import Post
 from engine.flows.watchdog import Probe, Watchdog
 from engine.hooks import WebHooks
+from engine.ports import Muting
 from engine.recordings import RecordingFolder
 from engine.secrets import Secrets, load_or_create_secrets
 from engine.sentry import Addressees, Sentry
@@ -161,9 +162,12 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         upkeep = Upkeep(settings, deps, recordings, ami.db_put)
         sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
         watchdog = Watchdog(deps, service, alarms, len(trunks), _probes(ami, trunks, upkeep), sentry.beat)
-        health = Health(ari, ami, voice, folders, alarms, service.post if settings.sms.providers else None)
+        post = service.post if settings.sms.providers else None
+        health = Health(ari, ami, voice, folders, alarms, post, upkeep.components)
         attach = partial(sms_api.attach, hooks=texts.hooks, heard=service.heard)
-        await stack.enter_async_context(_console(settings, deps, store, recordings, health, attach))
+        await stack.enter_async_context(
+            _console(settings, deps, store, recordings, RecordingMute(ari, ami), health, attach)
+        )
         await stack.enter_async_context(
             _jobs(service, deps, ami, fallback, sentry, settings.inside(ALARM_FILE))
         )
@@ -254,6 +258,7 @@ async def _console(
     deps: Deps,
     store: Store,
     recordings: RecordingFolder,
+    muting: Muting,
     health: Health,
     attach: Callable[[web.Application], None],
 ) -> AsyncIterator[None]:
@@ -270,6 +275,7 @@ async def _console(
         accounts=store.accounts,
         audit=put_on_record,
         recordings=recordings,
+        muting=muting,
         health=health,
         settings=ConsoleSettings(base_url=settings.console_url),
     )
@@ -401,9 +407,10 @@ class Health:
         folders: Companies,
         alarms: Alarms,
         post: Post | None,
+        recordings: Callable[[], Mapping[str, Component]],
     ) -> None:
         self._ari, self._ami, self._voice, self._folders, self._alarms = ari, ami, voice, folders, alarms
-        self._post = post
+        self._post, self._recordings = post, recordings
 
     async def __call__(self) -> Mapping[str, Component]:
         """By name; `asterisk` and `store` are essential."""
@@ -415,6 +422,7 @@ class Health:
             "companies": self._companies(),
             "speech": self._speech(),
             "sms": self._sms(),
+            **self._recordings(),
         }
 
     def _sms(self) -> Component:

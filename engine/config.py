@@ -133,11 +133,11 @@ class RecordingPart(Shape):
 
     form: Literal["opus", "flac", "wav"] = "opus"
     """How they are kept unless the company says otherwise."""
-    workers: int = Field(1, ge=1, le=16)
+    workers: Annotated[int, Field(ge=1, le=16)] = 1
     """How many processes join and render them."""
-    warn_below_mb: int = Field(1024, ge=1)
+    warn_below_mb: Annotated[int, Field(ge=1)] = 1024
     """Warn when less is free on the disk."""
-    reserve_mb: int = Field(64, ge=8)
+    reserve_mb: Annotated[int, Field(ge=8)] = 64
     """Held for events and emergencies when the disk is full."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.flows.deps import Deps
-from engine.ports import Clock, Companies, Store
+from engine.ports import Clock, Companies, Muting, Store
 
 
 class TicketRow(Protocol):
@@ -166,6 +166,8 @@ class Reader(Protocol):
         """A ticket's calls and attempts to call, first to last."""
         ...
 
+    async def call(self, id: str) -> CallRow | None: ...
+
     async def recording(self, id: str) -> RecordingRow | None: ...
 
     async def texts(
@@ -190,8 +192,10 @@ class Listened(Protocol):
 class RecordingFiles(Protocol):
     """The kept recordings, for listeners."""
 
-    async def listen(self, recording: str, leg: str = "both", form: str = "wav") -> Listened:
-        """A file of what was asked for: `leg` in, out or both; `form` wav, opus or flac.
+    async def listen(
+        self, recording: str, leg: str = "both", form: str = "wav", levels: str = "original"
+    ) -> Listened:
+        """A file of what was asked for: `leg` in, out or both; `form` wav, opus or flac; `levels` original, or even for listening.
 
         Raises `NotKnown` if there is no such recording, `ValueError` if it cannot be had in that way.
         """
@@ -318,6 +322,8 @@ class ConsoleDeps:
     recordings: RecordingFiles
     health: Health
     settings: Settings = Settings()
+    muting: Muting | None = None
+    """Pauses and resumes what is recorded of a call; None where nothing can."""
 
     @property
     def store(self) -> Store:

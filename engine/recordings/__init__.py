@@ -1,6 +1,7 @@
 """Recordings: from the legs that the dialplan writes to what is kept, sealed, found again and listened to."""
 
 from engine.recordings.archive import Archive, OnHold
+from engine.recordings.crypt import KeyLost, KeyRing, Tampered
 from engine.recordings.disk import Disk, Level, Room
 from engine.recordings.export import Exported, export
 from engine.recordings.folder import Listened, RecordingFolder
@@ -13,11 +14,14 @@ __all__ = [
     "Disk",
     "Exported",
     "Facts",
+    "KeyLost",
+    "KeyRing",
     "Level",
     "Listened",
     "OnHold",
     "RecordingFolder",
     "Room",
+    "Tampered",
     "Wrong",
     "export",
     "load_key",

@@ -1,7 +1,7 @@
 """Room on the disk: how much is left, and a reserve that is given up when the rest is full.
 
 The reserve is a file that holds space. While it is there, recordings can never take the last bytes; given up, it leaves room in which
-events and emergencies are still written.
+events and emergencies are still written. When half of that room is used up too, recording stops: the very last resort.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +30,9 @@ class Level(StrEnum):
     LOW = "low"
     """Less than the warning level: an administrator should look."""
     FULL = "full"
-    """The reserve was given up: nothing but events and what is urgent may be written now."""
+    """The reserve was given up."""
+    LAST = "last"
+    """Half of what the reserve held is used up: nothing but events may be written now. Until the reserve can be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,22 @@ class Room:
 
 
 class Disk:
-    """Watches the disk that `folder` lies on. Call `check` every few seconds, and after any `OSError` of a full disk."""
+    """Watches the disk that `folder` lies on. Call `check` every few seconds, and after any `OSError` of a full disk.
 
-    def __init__(self, folder: Path, *, reserve: int = RESERVE_BYTES, low: int = LOW_BYTES) -> None:
+    `make_room` deletes what can be made again; it is called before the reserve is given up.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        reserve: int = RESERVE_BYTES,
+        low: int = LOW_BYTES,
+        make_room: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._file = folder / ".reserve"
-        self._reserve, self._low = reserve, low
+        self._reserve, self._low, self._make_room = reserve, low, make_room
         self._level = Level.OK
 
     async def check(self) -> Room:
@@ -64,13 +77,21 @@ class Disk:
         margin = self._reserve // 4
         held = self._file.stat().st_size if self._file.exists() else 0
         if held and usage.free < margin:
+            self._make_room()
+            usage = shutil.disk_usage(self._folder)
+        if held and usage.free < margin:
             self._file.unlink()
             held = 0
         elif held != self._reserve and usage.free + held > self._reserve + 2 * margin:
             held = self._take(held)
         free = shutil.disk_usage(self._folder).free
-        some = Level.LOW if free < self._low else Level.OK
-        return Room(free, usage.total, some if held else Level.FULL)
+        return Room(free, usage.total, self._judge(free, held > 0))
+
+    def _judge(self, free: int, held: bool) -> Level:
+        if held:
+            return Level.LOW if free < self._low else Level.OK
+        last = self._level is Level.LAST or free < self._reserve // 2
+        return Level.LAST if last else Level.FULL
 
     def _take(self, held: int) -> int:
         """Hold the reserve's bytes for real (no holes). Returns how many are held."""

@@ -83,6 +83,9 @@ class ReadableStore(MemoryStore):
         rows = [row for row in self._rows(CallRow) if row.ticket == ticket]
         return sorted(rows, key=lambda row: row.started_at)
 
+    async def call(self, id: str) -> CallRow | None:
+        return next((row for row in self._rows(CallRow) if row.id == id), None)
+
     async def recording(self, id: str) -> RecordingRow | None:
         return next((row for row in self._rows(RecordingRow) if row.id == id), None)
 
@@ -181,7 +184,9 @@ class FolderOfRecordings:
 
     folder: Path
 
-    async def listen(self, recording: str, leg: str = "both", form: str = "wav") -> Served:
+    async def listen(
+        self, recording: str, leg: str = "both", form: str = "wav", levels: str = "original"
+    ) -> Served:
         if form != "wav":
             raise ValueError("wav only")
         return Served(self._existing(f"{recording}.wav"), "audio/wav")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Literal
 
+import msgspec
 from aiohttp import web
 
-from engine.console.api.common import company_asked, limit, number
+from engine.console.api.common import body, company_asked, limit, number
 from engine.console.deps import RecordingRow
-from engine.console.guard import DEPS, Principal, principal
+from engine.console.guard import DEPS, Principal, check_api_write, principal
 from engine.console.problems import Problem, not_found, unfit
 from engine.console.views import call_json
 from engine.console.wire import reply
-from engine.domain.errors import NotKnown
+from engine.domain.errors import NotKnown, TelephonyAway
+from engine.flows import keeping
 
 
 async def calls(request: web.Request) -> web.Response:
@@ -38,10 +41,13 @@ async def recording(request: web.Request) -> web.StreamResponse:
         raise unfit("leg", "нужно in, out или both")
     if format not in ("wav", "opus", "flac"):
         raise unfit("format", "нужно wav, opus или flac")
+    levels = request.query.get("levels", "original")
+    if levels not in ("original", "even"):
+        raise unfit("levels", "нужно original или even")
     who, row = await _heard_by(request)
     deps = request.app[DEPS]
     try:
-        file = await deps.recordings.listen(row.id, leg, format)
+        file = await deps.recordings.listen(row.id, leg, format, levels)
     except NotKnown:
         raise not_found(f"Нет записи {row.id}") from None
     except ValueError as error:
@@ -53,6 +59,41 @@ async def recording(request: web.Request) -> web.StreamResponse:
     if what == "download":
         response.headers["Content-Disposition"] = f'attachment; filename="{row.id}-{leg}.{format}"'
     return response
+
+
+class RecordingAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the call is to be recorded."""
+
+    do: Literal["pause", "resume"]
+
+
+async def pause_or_resume(request: web.Request) -> web.Response:
+    """Keep nothing of a call that is up from now on (a card's number is said), or record it again. The gap is marked."""
+    who = await principal(request, "act")
+    await check_api_write(request)
+    deps, call = request.app[DEPS], request.match_info["call"]
+    row = await deps.reader.call(call)
+    if row is None or not who.sees(row.company):
+        raise not_found(f"Нет звонка {call}")
+    do = (await body(request, RecordingAsked)).do
+    paused = await change_recording(request, who, row.ticket, call, do)
+    return reply({"call": call, "paused": paused})
+
+
+async def change_recording(request: web.Request, who: Principal, ticket: int, call: str, do: str) -> bool:
+    """Pause or resume; returns whether it is paused now. Raises `Problem` 409 if the call is not up, 503 if Asterisk is away."""
+    deps = request.app[DEPS]
+    if deps.muting is None:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Запись здесь нельзя приостановить")
+    change = keeping.pause if do == "pause" else keeping.resume
+    try:
+        await change(deps.flows, call, who.name, deps.muting)
+    except (keeping.NotUp, NotKnown):
+        raise Problem(HTTPStatus.CONFLICT, f"Звонок {call} не идёт", code="not_up") from None
+    except TelephonyAway:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Телефонная станция не отвечает") from None
+    await deps.audit(deps.clock.now(), who.name, f"recording {do}", ticket, call)
+    return do == "pause"
 
 
 def _from_its_start(request: web.Request) -> bool:
@@ -82,6 +123,7 @@ async def _heard_by(request: web.Request) -> tuple[Principal, RecordingRow]:
 
 ROUTES = [
     web.get("/api/v1/calls", calls),
+    web.post("/api/v1/calls/{call}/recording", pause_or_resume),
     web.get("/api/v1/recordings/{id}", recording),
     web.get("/api/v1/recordings/{id}/peaks", peaks),
 ]

@@ -152,6 +152,9 @@ def _paths() -> Schema:
             _path("id"),
             _query("leg", "far end, our side, or both", {"type": "string", "enum": ["in", "out", "both"]}),
             _query("format", "of the file", {"type": "string", "enum": ["wav", "opus", "flac"]}),
+            _query(
+                "levels", "as recorded, or evened", {"type": "string", "enum": ["original", "even"]}
+            ),
             _query("download", "present: as an attachment"),
         ),
         "/api/v1/recordings/{id}/peaks": _get(

@@ -1,0 +1,150 @@
+"""What keeps the recordings: the folder with its keys as the settings say, the look at the disks, filing what was left over, letting go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from engine.asterisk.ami import AmiFailed
+from engine.config import Settings
+from engine.console.deps import Component
+from engine.domain.company import Company, Keeping
+from engine.domain.errors import DozvonError, TelephonyAway
+from engine.flows import filing, keeping
+from engine.flows.deps import Deps
+from engine.flows.filing import Strays
+from engine.ports import Companies
+from engine.recordings import Archive, Disk, KeyRing, Level, RecordingFolder, Room, load_key
+
+log = structlog.get_logger()
+
+DISK_EVERY_SECONDS = 10
+TIDY_EVERY_SECONDS = 30
+LET_GO_AT_HOUR = 3
+"""Local time of the server: when few people call."""
+KEY_FILE, KEYS_FOLDER = "recordings.pem", "recording-keys"
+NO_RECORDING = ("dozvon/recording", "off")
+"""Where the dialplan looks whether to record (family and key of Asterisk's own database)."""
+MEGABYTE, GIGABYTE = 1024**2, 1024**3
+
+Tell = Callable[[str, str, str], Awaitable[object]]
+"""Writes into Asterisk's own database: family, key, value."""
+
+
+def recording_keys(settings: Settings) -> KeyRing:
+    """The companies' keys."""
+    return KeyRing(settings.inside(KEYS_FOLDER))
+
+
+@asynccontextmanager
+async def recording_folder(settings: Settings, companies: Companies) -> AsyncIterator[RecordingFolder]:
+    """The folder of recordings, open, as the installation and its companies want it."""
+    key = await asyncio.to_thread(load_key, settings.inside(KEY_FILE))
+    archive = Archive(settings.recordings, key)
+
+    def rules(company: str) -> Keeping:
+        found: Company | None = next((one for one in companies() if one.id == company), None)
+        return found.recordings if found else Keeping()
+
+    folder = RecordingFolder(settings.recordings, archive=archive, keys=recording_keys(settings), rules=rules)
+    async with folder.open():
+        late = await asyncio.to_thread(archive.seal_earlier)
+        if late:
+            log.warning("recordings that were kept before there was a seal are sealed now", count=late)
+        yield folder
+
+
+class Upkeep:
+    """The recordings' regular work. `tell` reaches the dialplan."""
+
+    def __init__(self, settings: Settings, deps: Deps, folder: RecordingFolder, tell: Tell) -> None:
+        self._deps, self._folder, self._tell = deps, folder, tell
+        self._disk = Disk(
+            settings.recordings,
+            reserve=settings.recording.reserve_mb * MEGABYTE,
+            low=settings.recording.warn_below_mb * MEGABYTE,
+            make_room=folder.make_room,
+        )
+        self._room: Room | None = None
+        self._strays: Strays = {}
+        self._recording: bool | None = None
+
+    async def look(self) -> None:
+        """At the disk; when even the reserve is being used up, calls go on without being recorded, and everybody is told."""
+        self._room = room = await self._disk.check()
+        recording = room.level is not Level.LAST
+        if recording is not self._recording:
+            try:
+                await self._tell(*NO_RECORDING, "0" if recording else "1")
+            except (DozvonError, AmiFailed) as error:
+                log.warning("the dialplan cannot be told whether to record", reason=str(error))
+                return
+            if not recording:
+                log.critical("calls are not recorded any more: the disk is full", free=room.free)
+            elif self._recording is False:
+                log.warning("calls are recorded again", free=room.free)
+            self._recording = recording
+
+    async def tidy(self) -> None:
+        """File what was left over, and let go of what was made for listeners."""
+        with suppress(TelephonyAway):
+            alive = await self._deps.phone.alive()
+            await filing.tidy_recordings(alive, self._deps, self._strays)
+        await asyncio.to_thread(self._folder.tidy)
+
+    async def let_go(self) -> None:
+        """Erase what has been kept for long enough."""
+        if erased := await keeping.let_go(self._deps):
+            log.info("recordings were erased, their time is over", count=erased)
+
+    async def probe(self) -> str | None:
+        """For the watchdog: what is wrong with the disk. (That room gets low is not yet an alarm: the log and `/readyz` say so.)"""
+        room = self._room
+        if room is None or room.level in (Level.OK, Level.LOW):
+            return None
+        left = f"осталось {room.free / GIGABYTE:.1f} ГБ"
+        return f"{left}, разговоры не записываются" if room.level is Level.LAST else left
+
+    def components(self) -> Mapping[str, Component]:
+        """For `/readyz`."""
+        return {"disk": self._disk_component(), "recordings": self._recordings_component()}
+
+    def _disk_component(self) -> Component:
+        room = self._room
+        if room is None:
+            return Component(True, "unknown", "not looked at yet")
+        left = f"{room.free / GIGABYTE:.1f} GB of {room.total / GIGABYTE:.1f} GB are free"
+        advice = None if room.level is Level.OK else f"{left}: free some, or move the recordings"
+        return Component(room.level in (Level.OK, Level.LOW), str(room.level), advice)
+
+    def _recordings_component(self) -> Component:
+        waiting, strays = self._folder.backlog, len(self._strays)
+        detail = f"{strays} belong to no known call" if strays else None
+        if self._recording is False:
+            return Component(False, "off", "calls are not recorded: the disk is full")
+        return Component(True, f"{waiting} waiting" if waiting else "up to date", detail)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Do all that from time to time while the block lasts."""
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        now = datetime.now(UTC)
+        soon = {"coalesce": True, "max_instances": 1, "next_run_time": now}
+        later = {
+            "coalesce": True,
+            "max_instances": 1,
+            "next_run_time": now + timedelta(seconds=TIDY_EVERY_SECONDS),
+        }
+        scheduler.add_job(self.look, "interval", seconds=DISK_EVERY_SECONDS, name="disk", **soon)
+        scheduler.add_job(self.tidy, "interval", seconds=TIDY_EVERY_SECONDS, name="recordings", **later)
+        scheduler.add_job(self.let_go, "cron", hour=LET_GO_AT_HOUR, name="retention", max_instances=1)
+        scheduler.start()
+        try:
+            yield
+        finally:
+            scheduler.shutdown(wait=False)
