@@ -23,9 +23,21 @@ QUIET = (
     e.NumberTold,
     e.RecordingAttached,
     e.CallResumed,
+    e.MachineSuspected,
+    e.HookPosted,
+    e.OperatorRang,
+    e.QueueJoined,
+    e.PartiesConnected,
 )
 """Facts that matter when somebody asks, and otherwise stand back."""
-BAD = (e.EscalationExhausted, e.AlarmRaised, e.DeadlineBroken, e.DeadlineNear, e.EscalationResumed)
+BAD = (
+    e.EscalationExhausted,
+    e.AlarmRaised,
+    e.DeadlineBroken,
+    e.DeadlineNear,
+    e.EscalationResumed,
+    e.HookFailed,
+)
 
 
 @dataclass(slots=True)
@@ -120,7 +132,7 @@ class Teller:
                 fields = {"meter": event.meter, "value": event.value}
             case e.ResidentAsked():
                 said = {True: "yes", False: "no", None: "none"}[event.done]
-                fields = {"answer": words(f"answer.{said}")}
+                fields = {"answer": words.named("answer", said)}
                 line.details += [words("answer.mark").format(mark=event.mark)] if event.mark else []
             case e.EscalationStarted():
                 fields = {"policy": event.frozen.title}
@@ -169,6 +181,32 @@ class Teller:
                 line.tone = "good"
             case e.Noted():
                 fields = {"by": event.by, "text": event.text}
+            case e.MachineSuspected():
+                fields = {"why": event.why}
+            case e.HookPosted() | e.HookFailed():
+                fields = {"hook": event.hook}
+                line.details += [event.reason] if isinstance(event, e.HookFailed) else []
+            case e.Digested():
+                fields = {"name": self.name(event.contact), "tickets": ", ".join(map(str, event.tickets))}
+            case e.RecordingPaused() | e.RecordingResumed() | e.RecordingErased():
+                fields = {"by": event.by}
+            case e.QueueLeft():
+                fields = {"reason": words.named("left", event.reason)}
+            case e.OperatorRang():
+                fields = {"operator": event.operator, "desk": event.desk}
+            case e.OperatorAnswered():
+                fields = {"operator": event.operator, "waited": duration(event.waited)}
+            case e.OperatorMissed():
+                fields = {"desk": event.desk, "outcome": words.named("outcome", event.outcome)}
+            case e.PartiesConnected():
+                kind += "" if len(event.calls) > 1 else ".hold"
+                fields = {"n": len(event.calls)}
+            case e.CallBackPromised():
+                fields = {"number": masked(event.number), "due": self._clock(event.due)}
+            case e.CallBackTried():
+                fields = {"outcome": words.named("outcome", event.outcome)}
+            case e.CallBackEnded():
+                kind += "" if event.kept else ".broken"
             case e.TicketClosed() | e.TicketReopened():
                 fields = {"by": event.by}
                 line.details += [event.reason] if event.reason else []
