@@ -24,7 +24,7 @@ from engine.domain.events import (
     TicketOpened,
     TicketReopened,
 )
-from engine.flows import alarm, filing, hotline, residents, staff_line, stand_in
+from engine.flows import aftercare, alarm, filing, hotline, residents, ring_back, staff_line, stand_in
 from engine.flows.deps import Deps
 from engine.flows.replies import Replies
 from engine.flows.texting import Post
@@ -62,6 +62,8 @@ class Service:
             self._own(self.post.run(), "texts")
             self._own(self._d.texts.serve(self.heard), "text gateways")
             self._own(self._tidy(booted), "tidy")
+            if self._d.operators is not None:
+                self._own(self._d.operators.run(), "operators")
             try:
                 await asyncio.get_running_loop().create_future()  # until cancelled
             finally:
@@ -77,6 +79,8 @@ class Service:
         """Answer for the company whose number was dialled; an unknown number is answered too, by the first company."""
         with bound_contextvars(call=leg.id):
             try:
+                if leg.adopted and self._d.operators is not None and await self._d.operators.resume(leg):
+                    return
                 company = self._d.company_of_did(leg.did) or next(iter(self._d.companies()), None)
                 if company is None:
                     log.error("a call came in and no company is configured", did=leg.did)
@@ -114,6 +118,11 @@ class Service:
             self._own(residents.tell(ticket, self._d), f"telling {ticket}")
         for ticket, text in await self._d.store.unsent_texts():
             self.post.take(ticket, text)
+        for company in self._d.companies():
+            for ticket in await self._d.store.open_tickets(company.id):
+                self._own(ring_back.ring_back_if_due(ticket, self._d), f"ring back {ticket}")
+            for ticket in await self._d.store.done_tickets(company.id):
+                self._own(aftercare.ask_if_due(ticket, self._d), f"aftercare {ticket}")
         for ticket, seq in await alarm.unposted(self._d):
             self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
 
@@ -126,8 +135,11 @@ class Service:
             case CallEnded():
                 self._own(filing.file_call(ticket, event, self._d), f"filing {event.call}")
                 self._own(residents.tell(ticket, self._d), f"telling {ticket}")
+                self._own(ring_back.ring_back_if_due(ticket, self._d), f"ring back {ticket}")
             case NumberTold() | Accepted() | Reported() | TicketOpened():
                 self._own(residents.tell(ticket, self._d), f"telling {ticket}")
+                if isinstance(event, Reported) and event.what == "done":
+                    self._own(aftercare.ask_if_due(ticket, self._d), f"aftercare {ticket}")
             case AlarmRaised():
                 self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
             case _:
@@ -202,6 +214,7 @@ class Service:
         while True:
             try:
                 alive = await self._d.phone.alive()
+                await filing.end_told_calls(alive, self._d, booted)
                 break
             except TelephonyAway:
                 await asyncio.sleep(TIDY_PAUSE_SECONDS)

@@ -63,6 +63,21 @@ async def tidy_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
         log.info("a call that ended unseen was closed", ticket=ticket, call=call)
 
 
+async def end_told_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
+    """End every talk whose attempt is over: who declined was asked why when the engine died, and nobody goes on asking."""
+    for ticket, call in await d.store.calls_without_end():
+        history = await d.store.history(ticket)
+        began = next((e.at for e in history if isinstance(e, CallStarted) and e.call == call), before)
+        told = any(isinstance(e, DialEnded) and e.attempt == call for e in history)
+        if call not in alive or began >= before or not told:
+            continue
+        await d.phone.hang_up(call)
+        now = d.clock.now()
+        up = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == call), now)
+        seconds = round((now - up).total_seconds(), 3)
+        await d.store.append(ticket, [CallEnded(at=now, call=call, seconds=seconds)])
+
+
 async def tidy_recordings(alive: frozenset[str], d: Deps, strays: Strays | None = None) -> None:
     """Attach every recording on disk that no call has claimed; one that belongs to no call at all becomes a ticket of its own.
 

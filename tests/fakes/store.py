@@ -34,6 +34,8 @@ class MemoryStore:
         self.timelines: dict[int, list[Event]] = {}
         self.fail_next = 0
         self._keys: dict[str, int] = {}
+        self._walks: dict[int, Walk] = {}
+        self._tickets: dict[int, tuple[Ticket, int]] = {}
         self._grown: set[asyncio.Future[None]] = set()
         self._feeds: set[asyncio.Queue[tuple[int, int, Event]]] = set()
 
@@ -84,13 +86,17 @@ class MemoryStore:
         return found
 
     async def escalating(self) -> Sequence[int]:
-        return [ticket for ticket, timeline in self.timelines.items() if not Walk.of(ticket, timeline).over]
+        return [ticket for ticket in self.timelines if not self._walk(ticket).over]
 
     async def open_tickets(self, company: str) -> Sequence[int]:
-        states = {number: Ticket.of(events) for number, events in self.timelines.items()}
+        states = {number: self._ticket(number) for number in self.timelines}
         return [
             n for n, one in states.items() if one.company == company and one.is_open and one.status != "done"
         ]
+
+    async def done_tickets(self, company: str) -> Sequence[int]:
+        states = {number: Ticket.of(events) for number, events in self.timelines.items()}
+        return [n for n, one in states.items() if one.company == company and one.status == "done"]
 
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:
         begun: dict[tuple[int, str], Event] = {}
@@ -181,6 +187,20 @@ class MemoryStore:
         if self.fail_next:
             self.fail_next -= 1
             raise StoreFailed("the disk is full; make room on it")
+
+    def _walk(self, ticket: int) -> Walk:
+        """Folded as far as it was, and on: a month has many restarts."""
+        walk = self._walks.setdefault(ticket, Walk(ticket))
+        for event in self.timelines[ticket][walk.length :]:
+            walk.apply(event)
+        return walk
+
+    def _ticket(self, number: int) -> Ticket:
+        state, length = self._tickets.get(number, (Ticket(), 0))
+        for event in self.timelines[number][length:]:
+            state.apply(event)
+        self._tickets[number] = state, len(self.timelines[number])
+        return state
 
     def _timeline(self, ticket: int) -> list[Event]:
         try:

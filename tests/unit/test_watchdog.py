@@ -260,7 +260,7 @@ async def test_who_cannot_be_texted_is_called() -> None:
             async def send(self, message: object) -> str:
                 raise ConnectionError("the gateway is away")
 
-        calls, alarms = OrderedCalls(), None
+        calls = OrderedCalls()
         async with guarded(town, alarm_calls=calls, texts=NoGateway()) as alarms:
             alarms.tell("clock_jumped", "+3600 с")
             await asyncio.sleep(1)
