@@ -7,7 +7,7 @@ from collections import deque
 
 import structlog
 
-from engine.domain.errors import VoiceFailed
+from engine.domain.errors import HungUp, VoiceFailed
 from engine.domain.wording import WRONG_KEY
 from engine.ports import Leg, Sound, Voice
 
@@ -101,7 +101,19 @@ class Conversation:
         return self._kept.popleft() if self._kept else await self.leg.key(timeout)
 
     async def _sounds(self, parts: tuple[str, ...]) -> tuple[Sound, ...]:
-        """The parts as sounds; one that cannot be spoken is left out, loudly logged."""
+        """The parts as sounds; one that cannot be spoken is left out, loudly logged. A hang-up is noticed however slow the voice is."""
+        speaking = asyncio.create_task(self._speak_all(parts), name=f"speak {self.leg.id}")
+        gone = asyncio.create_task(self.leg.ended(), name=f"end of {self.leg.id}")
+        try:
+            await asyncio.wait({speaking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise HungUp(gone.result())
+            return speaking.result()
+        finally:
+            await _cancelled(speaking)
+            await _cancelled(gone)
+
+    async def _speak_all(self, parts: tuple[str, ...]) -> tuple[Sound, ...]:
         spoken = await asyncio.gather(*(self._speak(part) for part in parts))
         return tuple(sound for sound in spoken if sound is not None)
 

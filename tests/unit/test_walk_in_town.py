@@ -133,6 +133,17 @@ async def test_a_pocket_that_hangs_up_is_no_answer_and_no_acceptance() -> None:
 
 
 @virtual
+async def test_a_hang_up_is_noticed_however_slow_the_voice_is() -> None:
+    async with Town.at_work() as town:
+        town.voice.seconds = 4.0
+        town.phone(FIRST).answers().hangs_up(1)
+        ticket = await town.emergency()
+        ended = await town.until(ticket, CallEnded)
+        assert ended.by == "caller"
+        assert ended.seconds < 1.1
+
+
+@virtual
 async def test_declining_moves_on_while_the_reason_is_asked() -> None:
     async with Town.at_work() as town:
         town.phone(FIRST).answers().presses("2", after=1).presses("3", after=2)
