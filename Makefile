@@ -76,6 +76,8 @@ test-tools:
 	@$(call host_package,sip-tester,/usr/bin/sipp)
 	@$(call host_package,chromium,/usr/bin/chromium)
 	@$(call host_package,postgresql,/usr/lib/postgresql/*/bin/initdb)
+	@$(call host_package,kannel,/usr/sbin/bearerbox)
+	@$(call host_package,kannel-extras,/usr/lib/kannel/test/fakesmsc)
 
 # $(call host_package,PACKAGE,FILE that shows that it is there)
 define host_package

@@ -28,6 +28,8 @@ PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 15.0)
 """Between two tries to hand a text to a gateway that is away."""
 TICK_SECONDS = 5.0
 PROBE_EVERY = timedelta(seconds=60)
+PROBE_AGAIN = timedelta(seconds=10)
+"""While something is wrong."""
 HAND_OVER_SECONDS = 60.0
 """No provider may take longer than this to answer; its own time-outs are shorter."""
 REMEMBER_FOR = timedelta(days=3)
@@ -203,6 +205,7 @@ class Post:
         else:
             d.reached("texting.sent")
             self._problem = None
+            self._providers = {**self._providers, handed.provider: None}
             sent = TextSent(
                 at=d.clock.now(),
                 text=text,
@@ -341,6 +344,7 @@ class Post:
             log.error("urgent texts are stuck", ticket=ticket, problem=self._problem)
             await self._d.store.append(ticket, [AlarmRaised(at=now, reason="sms_stuck")])
         self._alarmed = stuck
-        if self._probed is None or now - self._probed >= PROBE_EVERY:
+        every = PROBE_AGAIN if any(self._providers.values()) else PROBE_EVERY
+        if self._probed is None or now - self._probed >= every:
             self._probed = now
             self._providers = await self._d.texts.probe()

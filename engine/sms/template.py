@@ -42,6 +42,8 @@ class Answer(Part, frozen=True):
 
     taken: dict[str, tuple[str | int | bool, ...]] = {}
     """Path → the values with which the message is taken; all of them must fit. Empty: any 2xx."""
+    also: tuple[int, ...] = ()
+    """HTTP statuses that are as good as 2xx: a probe may count on being told that something is missing."""
     reference: str | None = None
     reason: tuple[str, ...] = ()
     """Where the reason of a refusal stands; the first that is there."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -138,7 +136,9 @@ class Kannel:
         admin, box, smsc, send, mo = self.ports
         conf = self.folder / "kannel.conf"
         conf.write_text(
-            _CONF.format(admin=admin, box=box, smsc=smsc, send=send, mo=mo, folder=self.folder, hook=self.hook)
+            _CONF.format(
+                admin=admin, box=box, smsc=smsc, send=send, mo=mo, folder=self.folder, hook=self.hook
+            )
         )
         with contextlib.closing(sqlite3.connect(self.folder / "dlr.sqlite")) as database:
             database.execute("PRAGMA journal_mode=WAL")
@@ -156,7 +156,9 @@ class Kannel:
 
     async def _run_network(self) -> None:
         """The fake SMSC as a mere receiver: it is told to send nothing of its own, and stays."""
-        await self._run("fakesmsc", FAKESMSC, "-H", "127.0.0.1", "-r", str(self.ports[2]), "-m", "0", "x y text z")
+        await self._run(
+            "fakesmsc", FAKESMSC, "-H", "127.0.0.1", "-r", str(self.ports[2]), "-m", "0", "x y text z"
+        )
         deadline = time.monotonic() + READY_SECONDS
         while "fake1]    FAKE" not in (said := await self.status()) or "(online" not in said:
             if time.monotonic() > deadline:
@@ -167,8 +169,17 @@ class Kannel:
         """Somebody texts us (a second fake SMSC says it, in UCS-2, and goes)."""
         hexed = "".join(f"%{byte:02x}" for byte in body.encode("utf-16-be"))
         message = f"{number} 7999 ucs2 {hexed}"
-        name = f"writer {number} {time.monotonic()}"
-        await self._run(name, FAKESMSC, "-H", "127.0.0.1", "-r", str(self.ports[4]), "-i", "0.1", "-m", "1", message)
+        said = self.folder / "writer.log"
+        before = said.read_text().count("sent message") if said.exists() else 0
+        await self._run(
+            "writer", FAKESMSC, "-H", "127.0.0.1", "-r", str(self.ports[4]), "-i", "0.1", "-m", "1", message
+        )
+        deadline = time.monotonic() + READY_SECONDS
+        while said.read_text().count("sent message") == before:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the fake SMSC could not write: {said.read_text()[-300:]}")
+            await asyncio.sleep(POLL_SECONDS)
+        await self.kill("writer")
 
     async def status(self) -> str:
         """What the bearerbox says of itself."""
@@ -180,14 +191,25 @@ class Kannel:
             except aiohttp.ClientError:
                 return ""
 
-    def arrived(self) -> list[tuple[str, str]]:
-        """(number, text) of every part that reached the network, in order."""
-        found = []
+    def parts(self) -> list[Part]:
+        """Every part that reached the network, in order."""
         log = self.folder / "fakesmsc.log"
-        for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
-            if (got := re.search(r"got message \d+: <(.*)>", line)) is not None:
-                found.append(_message(got[1]))
-        return found
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return [_part(found[1]) for line in lines if (found := _GOT.search(line))]
+
+    def arrived(self) -> list[tuple[str, str]]:
+        """(number, text) of every message that reached the network whole, in the order of their last parts."""
+        whole: list[tuple[str, str]] = []
+        joined: dict[tuple[str, int], dict[int, str]] = {}
+        for part in self.parts():
+            pieces = joined.setdefault((part.to, part.reference), {})
+            pieces[part.place] = part.text
+            if part.of == 1:
+                whole.append((part.to, part.text))
+            elif len(pieces) == part.of:
+                whole.append((part.to, "".join(pieces[place] for place in sorted(pieces))))
+                del joined[part.to, part.reference]
+        return whole
 
     async def kill(self, name: str) -> None:
         """SIGKILL, by its own pid."""
@@ -210,11 +232,14 @@ class Kannel:
                     await process.wait()
 
     async def _run(self, name: str, *command: str) -> None:
-        file = "writer" if name.startswith("writer") else name
-        with (self.folder / f"{file}.out").open("ab") as out, (self.folder / f"{file}.log").open("ab") as err:
-            quiet = err if name == "fakesmsc" or file == "writer" else out
+        with (self.folder / f"{name}.out").open("ab") as out, (self.folder / f"{name}.log").open("ab") as err:
+            quiet = err if name in ("fakesmsc", "writer") else out  # the boxes keep logs of their own
             self.processes[name] = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=quiet, preexec_fn=_die_with_parent
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=quiet,
+                preexec_fn=_die_with_parent,
             )
 
     async def _listening(self, port: int) -> None:
@@ -230,9 +255,35 @@ class Kannel:
                 await asyncio.sleep(POLL_SECONDS)
 
 
-def _message(line: str) -> tuple[str, str]:
-    """«from to coding text» as the fake SMSC prints it."""
-    return line, line
+_GOT = re.compile(r"Got message \d+: <(.*)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a message, as the network saw it."""
+
+    sender: str
+    to: str
+    text: str
+    reference: int = 0
+    place: int = 1
+    of: int = 1
+
+
+def _part(line: str) -> Part:
+    """«from to udh %05… data %04%10…», or «from to text words», as the fake SMSC prints it."""
+    sender, to, kind, rest = line.split(" ", 3)
+    if kind == "udh":
+        header, kind, rest = rest.split(" ", 2)
+        udh = unquote_to_bytes(header)
+        return Part(
+            sender, to, unquote_to_bytes(rest.replace("+", " ")).decode("utf-16-be"), udh[3], udh[5], udh[4]
+        )
+    return Part(
+        sender,
+        to,
+        unquote_to_bytes(rest.replace("+", " ")).decode("latin1" if kind == "text" else "utf-16-be"),
+    )
 
 
 @asynccontextmanager
@@ -245,6 +296,3 @@ async def running(folder: Path, hook: str) -> AsyncIterator[Kannel]:
         yield kannel
     finally:
         await kannel.stop()
-
-
-__all__ = ["MISSING", "Kannel", "free_ports", "os", "running", "shutil", "unquote_to_bytes"]
