@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from engine import __version__
-from engine.cli import accounts, company, serve
+from engine.cli import accounts, company, recordings, serve
 from engine.cli.common import UNUSABLE, State, complain
 from engine.config import ConfigError, load
 from engine.domain.errors import DozvonError
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(accounts.users, name="user")
 app.add_typer(accounts.tokens, name="token")
+app.add_typer(recordings.app, name="recordings")
 serve.register(app)
 company.register(app)
 

@@ -6,6 +6,7 @@ from engine.recordings.disk import Disk, Level, Room
 from engine.recordings.export import Exported, export
 from engine.recordings.folder import Listened, RecordingFolder
 from engine.recordings.keep import Facts
+from engine.recordings.rekey import Rekeyed, rekey
 from engine.recordings.seal import load_key, load_public_key, public_pem
 from engine.recordings.verify import Wrong, verify
 
@@ -20,6 +21,7 @@ __all__ = [
     "Listened",
     "OnHold",
     "RecordingFolder",
+    "Rekeyed",
     "Room",
     "Tampered",
     "Wrong",
@@ -27,5 +29,6 @@ __all__ = [
     "load_key",
     "load_public_key",
     "public_pem",
+    "rekey",
     "verify",
 ]

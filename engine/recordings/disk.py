@@ -68,7 +68,7 @@ class Disk:
         room = await asyncio.to_thread(self._check)
         if room.level is not self._level:
             tell = log.info if room.level is Level.OK else log.warning
-            tell("room on the disk changed", level=str(room.level), free=room.free)
+            tell("room on the disk changed", now=str(room.level), free=room.free)
             self._level = room.level
         return room
 

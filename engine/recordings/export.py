@@ -56,9 +56,9 @@ def _write(
     exported: list[Exported] = []
     for kept, wav in pairs:
         facts = kept.facts
-        one = Exported(facts, facts.file, f"{facts.recording}.listen.wav")
+        one = Exported(facts, f"{facts.recording}.{facts.format}", f"{facts.recording}.listen.wav")
         shutil.copyfile(kept.path, part / one.kept)
-        shutil.copyfile(kept.path.parent / f"{facts.recording}.json", part / f"{facts.recording}.json")
+        shutil.copyfile(kept.folder / f"{facts.recording}.json", part / f"{facts.recording}.json")
         shutil.copyfile(wav.path, part / one.wav)
         exported.append(one)
     _write_seals(
@@ -101,7 +101,8 @@ def _page(title: str, exported: Iterable[Exported]) -> str:
         f"<section><h2>{escape(one.facts.recording)}</h2>"
         f"<p>Начало: <time>{one.facts.started:%d.%m.%Y %H:%M:%S} UTC</time>, длина {one.facts.seconds:.1f} с.{_remark(one.facts)}</p>"
         f'<audio controls preload="none" src="{escape(one.wav)}"></audio>'
-        f'<p><a href="{escape(one.kept)}" download>Файл в том виде, в каком он хранится</a>, SHA-256 <code>{one.facts.sha256}</code></p>'
+        f'<p><a href="{escape(one.kept)}" download>Файл в том виде, в каком он хранится</a>, '
+        f"SHA-256 <code>{one.facts.content or one.facts.sha256}</code></p>"
         "</section>"
         for one in exported
     )

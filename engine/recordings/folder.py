@@ -53,6 +53,8 @@ class Listened:
     path: Path
     content_type: str
     facts: Facts
+    folder: Path
+    """Where the recording itself lies."""
 
 
 class RecordingFolder:
@@ -86,18 +88,20 @@ class RecordingFolder:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[RecordingFolder]:
-        """Keep recordings while the block lasts."""
-        self._ffmpeg = await asyncio.to_thread(self._prepare)
+    async def open(self, *, tidy: bool = True) -> AsyncIterator[RecordingFolder]:
+        """Keep recordings while the block lasts. Beside a running engine do not `tidy` up: what is half-made is that engine's."""
+        await asyncio.to_thread(self._renderings.prepare, tidy)
+        self._ffmpeg = await asyncio.to_thread(find_ffmpeg)
+        if tidy:
+            await asyncio.to_thread(self._look_back)
         if not self._ffmpeg and self._form != "wav":
             log.warning("no ffmpeg: recordings are kept as WAV", wanted=self._form)
             self._form = "wav"
         async with self._workers.open():
             yield self
 
-    def _prepare(self) -> str | None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._renderings.prepare()
+    def _look_back(self) -> None:
+        """See what an earlier engine left: kept lately, perhaps not attached; half-made."""
         since = time.time() - INHERITED_SECONDS
         for day in self._recent_days():
             facts = [path for path in day.glob("*.json") if not path.name.endswith(".peaks.json")]
@@ -106,7 +110,6 @@ class RecordingFolder:
                 ".*.part*"
             ):  # of a crash in the midst of joining; the legs are still there
                 leftover.unlink(missing_ok=True)
-        return find_ffmpeg()
 
     @property
     def backlog(self) -> int:
@@ -209,7 +212,7 @@ class RecordingFolder:
         path = folder / facts.file
         if facts.encrypted or (leg, form, levels) != ("both", facts.format, ORIGINAL):
             path = await self._renderings.sound(path, facts, leg, form, levels, self._ffmpeg)
-        return Listened(path, CONTENT_TYPES[form], facts)
+        return Listened(path, CONTENT_TYPES[form], facts, folder)
 
     async def peaks(self, recording: str) -> Path:
         """The file of peaks for a player: ten a second for left and right, of `full_scale`. Raises `NotKnown`."""

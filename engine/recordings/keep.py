@@ -122,6 +122,11 @@ def day_of(folder: Path) -> date:
         return date.min
 
 
+def recording_of(file: str) -> str:
+    """Which recording a file belongs to, by its name: «CALL.opus.enc», «CALL.peaks.json»."""
+    return re.sub(r"(\.peaks\.json|\.json|\.opus|\.flac|\.wav)(\.enc)?$", "", file)
+
+
 def all_facts(root: Path, company: str = "*") -> Iterator[Path]:
     """Every recording's file of facts, the latest day first."""
     for day in day_folders(root, company):

@@ -36,12 +36,12 @@ class Renderings:
         self._workers, self._keys = workers, keys
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def prepare(self) -> None:
-        """Make the folders, and let go of what an earlier engine decrypted."""
+    def prepare(self, tidy: bool) -> None:
+        """Make the folders; to `tidy` is to let go of what an earlier engine decrypted."""
         self._secret = _memory_folder(self._root) or self._plain
         for folder in {self._plain, self._secret}:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in self._secret.iterdir() if self._secret != self._plain else ():
+        for path in self._secret.iterdir() if tidy and self._secret != self._plain else ():
             path.unlink(missing_ok=True)
 
     async def sound(

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from engine.recordings import keep
+from engine.recordings.crypt import ENCRYPTED, KEYS, KeyLost, KeyRing, Tampered, Wrapped
 from engine.recordings.formats import sha256
 from engine.recordings.legs import calls_with_legs
 from engine.recordings.seal import CHAIN, ERASED, KEPT, Link, chain_files, genesis
@@ -16,28 +17,45 @@ from engine.recordings.seal import CHAIN, ERASED, KEPT, Link, chain_files, genes
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Something that is not as it was sealed. `what` is said to a person, in Russian; `line` is that of a chain."""
+    """Something that is not as it was sealed. `what` is said to a person, in Russian; `line` is that of a chain.
+
+    Not `serious`: worth knowing, and no sign that anybody changed anything.
+    """
 
     path: Path
     what: str
     line: int | None = None
+    serious: bool = True
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.what}" if self.line else f"{self.path}: {self.what}"
 
 
-def verify(root: Path, key: Ed25519PublicKey, known: Iterable[str] = ()) -> Iterator[Wrong]:
-    """Everything under `root` that is not as it was sealed. `known` are recordings that must be there (those of the tickets)."""
+def verify(
+    root: Path, key: Ed25519PublicKey, known: Iterable[str] = (), keys: KeyRing | None = None
+) -> Iterator[Wrong]:
+    """Everything under `root` that is not as it was sealed. `known` are recordings that must be there (those of the tickets).
+
+    With `keys` it is also tried whether what is encrypted could be decrypted.
+    """
     sealed: set[str] = set()
     for company in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if company.name != "live":
-            yield from _verify_company(company, key, sealed)
+            yield from _verify_company(company, key, keys, sealed)
     for recording in known:
         if recording not in sealed:
             yield Wrong(root / recording, "запись числится в заявке, но в журнале записей её нет")
 
 
-def _verify_company(company: Path, key: Ed25519PublicKey, sealed: set[str]) -> Iterator[Wrong]:
+def _verify_company(
+    company: Path, key: Ed25519PublicKey, keys: KeyRing | None, sealed: set[str]
+) -> Iterator[Wrong]:
+    if not chain_files(company):
+        earlier = [path.stem for path in keep.all_facts(company.parent, company.name)]
+        sealed.update(earlier)
+        if earlier:
+            yield Wrong(company, f"записей без печати: {len(earlier)}, они старше, чем печать", serious=False)
+            return
     files: dict[str, tuple[str, int]] = {}
     last: Link | None = None
     for path in chain_files(company):
@@ -74,11 +92,31 @@ def _verify_company(company: Path, key: Ed25519PublicKey, sealed: set[str]) -> I
             yield Wrong(path, f"длина файла {path.stat().st_size} байт, а была {size}")
         elif sha256(path) != digest:
             yield Wrong(path, "содержимое файла изменено")
-    yield from _added(company, files.keys())
+    encrypted = [company / name for name in files if name.endswith(ENCRYPTED)]
+    yield from _undecipherable(company.name, encrypted, keys)
+    yield from _added(company, [*(company / name for name in files), *map(_keys_of, encrypted)])
 
 
-def _added(company: Path, files: Iterable[str]) -> Iterator[Wrong]:
-    expected = {company / name for name in files}
+def _undecipherable(company: str, encrypted: Iterable[Path], keys: KeyRing | None) -> Iterator[Wrong]:
+    """What could not be heard again: its keys are not there, were changed, or the company's key is lost."""
+    for path in encrypted:
+        try:
+            wrapped = Wrapped.read(_keys_of(path))
+            if keys is not None:
+                keys.unwrap(company, wrapped, path.name)
+        except KeyLost:
+            yield Wrong(path, "ключ утрачен, расшифровать нельзя: восстановите ключи из резервной копии")
+        except Tampered:
+            yield Wrong(_keys_of(path), "ключ записи изменён")
+
+
+def _keys_of(path: Path) -> Path:
+    """Where the wrapped key of an encrypted file lies."""
+    return path.with_name(keep.recording_of(path.name) + KEYS)
+
+
+def _added(company: Path, files: Iterable[Path]) -> Iterator[Wrong]:
+    expected = set(files)
     for day in keep.day_folders(company.parent, company.name):
         legs = {path for _, path in calls_with_legs(day)}  # of calls that are up, or not finished yet
         for path in sorted(day.iterdir()):

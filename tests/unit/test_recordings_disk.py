@@ -40,11 +40,25 @@ async def test_the_reserve_is_given_up_and_taken_back(small: Path) -> None:
     assert (await disk.check()).level is Level.FULL
 
     (small / "events").write_bytes(bytes(3 * MEGABYTE))  # what the reserve was for
-    assert (await disk.check()).level is Level.FULL
+    assert (await disk.check()).level is Level.LAST
+    (small / "events").unlink()
+    assert (await disk.check()).level is Level.LAST, "until the reserve can be held again"
+    (small / "events").write_bytes(bytes(3 * MEGABYTE))
     recordings.unlink()
     room = await disk.check()
     assert (room.level, room.free) == (Level.OK, 9 * MEGABYTE)
 
 
 async def test_a_disk_without_room_for_a_reserve_is_full(small: Path) -> None:
-    assert (await Disk(small, reserve=64 * MEGABYTE).check()).level is Level.FULL
+    assert (await Disk(small, reserve=20 * MEGABYTE).check()).level is Level.FULL
+    assert (await Disk(small, reserve=64 * MEGABYTE).check()).level is Level.LAST
+
+
+async def test_what_can_be_made_again_goes_first(small: Path) -> None:
+    spare = small / "spare"
+    spare.write_bytes(bytes(8 * MEGABYTE))
+    disk = Disk(small, reserve=4 * MEGABYTE, low=2 * MEGABYTE, make_room=spare.unlink)
+    await disk.check()
+    (small / "recordings").write_bytes(bytes(4 * MEGABYTE - 4096))
+    assert (await disk.check()).level is Level.OK
+    assert not spare.exists()
