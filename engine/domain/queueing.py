@@ -185,8 +185,8 @@ class Promise:
 
 
 def is_call_back(call: str) -> bool:
-    """Whether that leg is a try to keep a promise, by its id («1024-b2»)."""
-    return call.rpartition("-")[2].startswith("b")
+    """Whether that leg is a try to keep a promise, by its id («1024-p2»)."""
+    return call.rpartition("-")[2].startswith("p")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from engine.ports import AlarmCalls, Clock, Companies, Hooks, Recordings, Store,
 if TYPE_CHECKING:
     from engine.flows.conversation import Conversation
     from engine.flows.hotline import Call
+    from engine.ports import Leg
 
 ACCEPT_KEYS = "56789"
 """The keys of which one is drawn for each robocall: none that the menu uses, and not 1, which machines and pockets press."""
@@ -56,6 +57,22 @@ class Operators(Protocol):
 
     async def serve(self, talk: Conversation, call: Call) -> bool:
         """Find an operator for the caller; True once they have spoken. Raises `HungUp` when the caller is gone."""
+        ...
+
+    def on_duty(self, company: Company, did: str | None) -> bool:
+        """Whether somebody is signed in who could serve a call on that line."""
+        ...
+
+    async def resume(self, leg: Leg) -> bool:
+        """Take up a caller whom an earlier engine had connected with an operator. False: they were not."""
+        ...
+
+    def promised(self, ticket: int) -> None:
+        """The ticket promises a call back: see that it is kept."""
+        ...
+
+    async def run(self) -> None:
+        """Until cancelled."""
         ...
 
 

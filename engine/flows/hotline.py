@@ -201,7 +201,7 @@ class Call:
             greeting=self.line.greeting,
             incidents=view.incidents,
             notices=view.notices,
-            operators=self.d.operators is not None,
+            operators=self.d.operators is not None and self.d.operators.on_duty(self.company, self.line.did),
             crowded=self.crowded,
             rings_back=self.rings_back,
         )

@@ -158,8 +158,13 @@ class Town:
             companies=lambda: (self.company,),
             draw_key=lambda: next(self.keys),
         )
+        self.d = self.world(self.d)
         self.service = Service(self.d, self.notes)
         self._running = asyncio.create_task(self.service.run(), name="service")
+
+    def world(self, d: Deps) -> Deps:
+        """What the service is given; a town with more in it adds to it."""
+        return d
 
     async def stop(self) -> None:
         assert self._running is not None

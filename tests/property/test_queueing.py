@@ -109,7 +109,7 @@ def test_a_promise_always_comes_to_its_end(outcomes: list[Outcome], late: int) -
                 history.append(CallBackEnded(at=now, kept=False))
             case Try():
                 tries += 1
-                history.append(CallStarted(at=now, call=f"1-b{tries}", kind=CallKind.CALLBACK))
+                history.append(CallStarted(at=now, call=f"1-p{tries}", kind=CallKind.CALLBACK))
     else:
         raise AssertionError("it never came to an end")
     counted = [e for e in history if isinstance(e, CallBackTried) and e.outcome is not Outcome.LOST]

@@ -115,11 +115,11 @@ PROMISED = CallBackPromised(at=NOW, call="in-1", number="+79160000042", since=NO
 
 
 def began(at: float, n: int) -> Event:
-    return CallStarted(at=NOW + seconds(at), call=f"1001-b{n}", kind=CallKind.CALLBACK)
+    return CallStarted(at=NOW + seconds(at), call=f"1001-p{n}", kind=CallKind.CALLBACK)
 
 
 def tried(at: float, n: int, outcome: Outcome = Outcome.NO_ANSWER) -> Event:
-    return CallBackTried(at=NOW + seconds(at), attempt=f"1001-b{n}", outcome=outcome)
+    return CallBackTried(at=NOW + seconds(at), attempt=f"1001-p{n}", outcome=outcome)
 
 
 def needs(after: float, *events: Event) -> object:
@@ -146,7 +146,7 @@ def test_three_tries_with_pauses_between() -> None:
 
 
 def test_a_lost_try_is_not_counted_and_one_in_flight_is_found_again() -> None:
-    assert needs(20, began(10, 1)) == Lost("1001-b1")
+    assert needs(20, began(10, 1)) == Lost("1001-p1")
     lost = [began(10, 1), tried(20, 1, Outcome.LOST)] * 3
     assert needs(100, *lost) == Try(DUE - seconds(90))
 
