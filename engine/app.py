@@ -36,7 +36,9 @@ from engine.domain.errors import DozvonError, VoiceFailed
 from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
 from engine.domain.texts import TextRules
+from engine.domain.wording_hotline import words
 from engine.files.watch import Companies, company_folders, import_company
+from engine.flows import deadlines
 from engine.flows.alarm import Alarms
 from engine.flows.deps import FAILPOINTS, Deps
 from engine.flows.gate import Gate, Gates
@@ -67,6 +69,7 @@ LINK_LIFETIME = timedelta(hours=24)
 ADMINISTRATOR = "admin"
 STAND_IN_EVERY_SECONDS = 5
 NUMBERS_EVERY_SECONDS = 10
+DEADLINES_EVERY_SECONDS = 15
 SMS_STUCK_SECONDS = 30.0
 
 
@@ -340,6 +343,9 @@ async def _jobs(
     every = {"coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
     scheduler.add_job(service.stood_in, "interval", seconds=STAND_IN_EVERY_SECONDS, name="stand-in", **every)
     scheduler.add_job(keep_numbers, "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every)
+    scheduler.add_job(
+        deadlines.watch, "interval", (deps,), seconds=DEADLINES_EVERY_SECONDS, name="deadlines", **every
+    )
     scheduler.add_job(keep_addressees, "interval", seconds=NUMBERS_EVERY_SECONDS, name="alarm", **every)
     scheduler.start()
     try:
@@ -378,13 +384,26 @@ def _on_duty(company: Company, now: datetime) -> Sequence[str]:
     return tuple(numbers)
 
 
+def _menus(deps: Deps) -> Sequence[str]:
+    """What the hotline says of causes, by company: each choice of a menu, and each advice."""
+    said: dict[str, None] = {}
+    for company in deps.companies():
+        for group in company.catalogue.groups:
+            said.update(dict.fromkeys(words("ru").menu(company.catalogue.choices(group))))
+        for cause in company.catalogue.causes.values():
+            said.update(
+                dict.fromkeys(text for text in (cause.words["ru"].tell, cause.words["ru"].ask) if text)
+            )
+    return tuple(said)
+
+
 @asynccontextmanager
 async def _prepared(voice: SpokenVoice, deps: Deps, sentry: Sentry) -> AsyncIterator[None]:
     """Render the fixed sentences in the background, the most urgent first, so that no call waits for a voice."""
 
     async def prepare() -> None:
         greetings = [wording.greeting(company) for company in deps.companies()]
-        await voice.prepare([*greetings, *wording.fixed_parts()])
+        await voice.prepare([*greetings, *wording.fixed_parts(), *words("ru").fixed(), *_menus(deps)])
         with suppress(VoiceFailed):
             sentry.sound = await voice.speak(wording.alarm_words("loop_stalled", None))
 

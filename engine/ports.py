@@ -218,6 +218,10 @@ class Store(Protocol):
         """The company's tickets that are neither done nor closed, oldest first."""
         ...
 
+    async def done_tickets(self, company: str) -> Sequence[int]:
+        """The company's tickets that were reported done and are not closed, oldest first."""
+        ...
+
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:
         """(ticket, call) of every `CallStarted` that has no `CallEnded`: what a crash left open."""
         ...

@@ -81,8 +81,6 @@ class Service:
             try:
                 if leg.adopted and self._d.operators is not None and await self._d.operators.resume(leg):
                     return
-                if leg.adopted and self._d.operators is not None and await self._d.operators.resume(leg):
-                    return
                 company = self._d.company_of_did(leg.did) or next(iter(self._d.companies()), None)
                 if company is None:
                     log.error("a call came in and no company is configured", did=leg.did)
@@ -230,10 +228,11 @@ class Service:
 
     # --- ownership -----------------------------------------------------------------------------------------------------------------
 
-    def _own(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run it as a task of ours. Whatever it raises is logged and ends nothing else."""
         assert self._group is not None
-        return self._group.create_task(self._guarded(work, name), name=name)
+        return task = self._group.create_task(self._guarded(work, name), name=name)
+        task.add_done_callback(lambda _: work.close())  # one that is cancelled before it began would complain
 
     async def _guarded(self, work: Awaitable[None], name: str) -> None:
         try:

@@ -162,7 +162,12 @@ class _Loader:
                 about.recordings.form,
                 about.recordings.encrypt,
             ),
+            catalogue=self.catalogue(),
+            services=dict(about.services),
+            limits=dict(about.deadlines),
         )
+        company = self.premises(company)
+        self.hand_overs(company)
         said = {(one.file, one.line, one.column) for one in self.findings}
         for finding in findings(company, causes, frozenset(self.doubtful), self.start):
             placed = self.placed(finding)

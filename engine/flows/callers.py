@@ -66,7 +66,13 @@ class Callers:
         caller.came.append(now)
         while caller.came and now - caller.came[0] > self.limits.within:
             caller.came.popleft()
-        return len(caller.came) > self.limits.of_a_caller or self._live > self.limits.at_once
+        return self.crowded(company, number)
+
+    def crowded(self, company: str, number: str) -> bool:
+        """Whether there are too many calls, of this number or at all."""
+        caller = self._callers.get((company, number))
+        often = caller is not None and len(caller.came) > self.limits.of_a_caller
+        return often or self._live > self.limits.at_once
 
     def leave(self, company: str, number: str | None, call: str, now: datetime) -> None:
         """The call is over."""

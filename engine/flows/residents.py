@@ -49,7 +49,9 @@ def due(number: int, history: Sequence[Event], company: Company, now: datetime) 
         return []
     round_ = sum(isinstance(event, TicketReopened) for event in history)
     bodies: dict[str, str] = {}
-    known = state.channel != "phone" or any(isinstance(e, NumberTold | CallEnded) for e in history)
+    known = state.channel != "phone" or any(
+        isinstance(e, NumberTold) or (isinstance(e, CallEnded) and state.is_open) for e in history
+    )
     if known:
         bodies["number"] = wording.resident_number_text(number)
     if state.accepted is not None and known:

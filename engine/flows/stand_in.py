@@ -11,11 +11,13 @@ from engine.domain.events import (
     CallEnded,
     CallStarted,
     Classified,
+    EscalationStarted,
     Event,
     Noted,
     TicketOpened,
 )
 from engine.domain.model import CallKind, Premises, Urgency, Via
+from engine.domain.ticket import Ticket
 from engine.flows import verbs
 from engine.flows.deps import Deps
 from engine.ports import StandIn, StoodInCall
@@ -33,11 +35,30 @@ async def take_over(stand_in: StandIn, d: Deps) -> int:
                 "a call was taken while the engine was away, and no company is configured", call=call.id
             )
             continue
-        ticket = await d.store.open_ticket(_story(call, company, d), key=call.id)
+        story = _story(call, company, d)
+        ticket = await d.store.ticket_of_call(call.id)
+        if ticket is None:
+            ticket = await d.store.open_ticket(story, key=call.id)
+        else:
+            await _add(ticket, call.id, story, d)
         await stand_in.forget(call.id)
         log.warning("a call was taken while the engine was away", ticket=ticket, call=call.id)
         taken += 1
     return taken
+
+
+async def _add(ticket: int, call: str, story: list[Event], d: Deps) -> None:
+    """A call that we had begun and handed over has its ticket: only what came after is new. Told before: nothing."""
+    history = await d.store.history(ticket)
+    state = Ticket.of(history)
+    if any(isinstance(event, CallEnded) and event.call == call for event in history):
+        return
+    known: tuple[type[Event], ...] = (TicketOpened, CallStarted)
+    if any(isinstance(event, CallAnswered) and event.call == call for event in history):
+        known = (*known, CallAnswered)
+    if state.urgency is Urgency.EMERGENCY:
+        known = (*known, Classified, EscalationStarted)
+    await d.store.append(ticket, [event for event in story if not isinstance(event, known)])
 
 
 def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:

@@ -131,6 +131,10 @@ class Store:
         """See `ports.Store.open_tickets`."""
         return [row.number for row in await self.read.rows(_OPEN_TICKETS, {"company": company})]
 
+    async def done_tickets(self, company: str) -> Sequence[int]:
+        """See `ports.Store.done_tickets`."""
+        return [row.number for row in await self.read.rows(_DONE_TICKETS, {"company": company})]
+
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:
         """See `ports.Store.calls_without_end`; in the order in which they began."""
         return [(row.ticket, row.id) for row in await self.read.rows(_CALLS_WITHOUT_END)]
@@ -238,6 +242,11 @@ _ESCALATING = sa.select(tickets.c.number).where(~tickets.c.walk_over).order_by(t
 _OPEN_TICKETS = (
     sa.select(tickets.c.number)
     .where(tickets.c.company == sa.bindparam("company"), tickets.c.status.not_in(["done", "closed"]))
+    .order_by(tickets.c.number)
+)
+_DONE_TICKETS = (
+    sa.select(tickets.c.number)
+    .where(tickets.c.company == sa.bindparam("company"), tickets.c.status == "done")
     .order_by(tickets.c.number)
 )
 _CALLS_WITHOUT_END = (

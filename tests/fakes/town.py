@@ -211,7 +211,7 @@ class Town:
 
     def heard(self, call: int) -> str:
         """All that was said on the network's n-th call, as text."""
-        return " ".join(self.voice.says(sound) for sound in self.network.calls[call].heard)
+        return " ".join(self.voice.heard(self.network.calls[call].heard))
 
     def _accept_key(self, attempt: str) -> str:
         for timeline in self.store.timelines.values():

@@ -1,0 +1,150 @@
+"""When the work was reported done, the resident is asked by phone: is it? If not the ticket is open again; and a mark from 1 to 5."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from engine.domain.company import Company
+from engine.domain.errors import AttemptExists, HungUp, NotKnown, TelephonyAway
+from engine.domain.events import (
+    CallAnswered,
+    CallEnded,
+    CallStarted,
+    Event,
+    KeyPressed,
+    RecordingAnnounced,
+    Reported,
+    ResidentAsked,
+    TicketReopened,
+)
+from engine.domain.model import CallKind, Urgency
+from engine.domain.ticket import Status, Ticket
+from engine.domain.wording_hotline import words
+from engine.flows import verbs
+from engine.flows.conversation import Conversation
+from engine.flows.deps import Deps
+from engine.ports import Dial, DialFailed, Leg
+
+log = structlog.get_logger()
+
+ASKED_BETWEEN = time(9), time(21)
+"""By the clock of the house: nobody is rung for a mark at night."""
+TRIES = 2
+PAUSES = (timedelta(seconds=30), timedelta(minutes=30))
+"""After the report, and after a try in vain."""
+RING_SECONDS = 25.0
+KEY_WAIT_SECONDS = 6.0
+TALK_SECONDS = 180.0
+CHANNELS = ("phone", "fallback")
+"""Whoever wrote in an app is asked there."""
+
+
+async def ask_if_due(ticket: int, d: Deps) -> None:
+    """Ask the resident, if the work was reported done and they were not asked since. Returns when that is over."""
+    while (at := _due(ticket, history := await d.store.history(ticket), d)) is not None:
+        pause = (at - d.clock.now()).total_seconds()
+        if pause > 0:
+            if await d.store.changed(ticket, len(history), pause):
+                continue  # it may not be done any more
+            history = await d.store.history(ticket)
+        await _ask(ticket, history, d)
+
+
+def _due(ticket: int, history: Sequence[Event], d: Deps) -> datetime | None:
+    """When to ring next; None if nothing is to be asked."""
+    state = Ticket.of(history)
+    if state.status is not Status.DONE or state.channel not in CHANNELS or state.phone is None:
+        return None
+    done = max(i for i, event in enumerate(history) if isinstance(event, Reported) and event.what == "done")
+    since = history[done:]
+    if any(isinstance(event, ResidentAsked | TicketReopened) for event in since):
+        return None
+    try:
+        company = d.company(state.company)
+    except NotKnown:
+        return None
+    tries = [e for e in since if isinstance(e, CallStarted) and e.call.startswith(f"{ticket}-q")]
+    if len(tries) >= TRIES or not company.may_dial(state.phone):
+        return None
+    last = tries[-1].at if tries else history[done].at
+    return _awake(last + PAUSES[len(tries)], company.zone_of(state.premises.house))
+
+
+def _awake(at: datetime, zone: str) -> datetime:
+    local, (opens, shuts) = at.astimezone(ZoneInfo(zone)), ASKED_BETWEEN
+    if local.time() >= shuts:
+        local += timedelta(days=1)
+    elif local.time() >= opens:
+        return at
+    return local.replace(hour=opens.hour, minute=opens.minute, second=0, microsecond=0).astimezone(at.tzinfo)
+
+
+async def _ask(ticket: int, history: Sequence[Event], d: Deps) -> None:
+    state = Ticket.of(history)
+    assert state.phone is not None
+    company = d.company(state.company)
+    number = 1 + sum(isinstance(e, CallStarted) and e.call.startswith(f"{ticket}-q") for e in history)
+    call, now = f"{ticket}-q{number}", d.clock.now()
+    started = CallStarted(at=now, call=call, kind=CallKind.CALLBACK, number=state.phone)
+    if not await d.store.append(ticket, [started], expect=len(history)):
+        return
+    dial = Dial(call, state.phone, RING_SECONDS, caller_id=company.caller_id, company=company.id)
+    loop, up_since, cause, by = asyncio.get_running_loop(), None, 16, "us"
+    try:
+        async with d.gates.of(0).slot(Urgency.NORMAL), d.phone.dial(dial) as leg:
+            up_since = loop.time()
+            await d.store.append(ticket, [CallAnswered(at=d.clock.now(), call=call)])
+            try:
+                async with asyncio.timeout(TALK_SECONDS):
+                    await _talk(leg, company, ticket, state, d)
+            except HungUp as end:
+                cause, by = end.cause, "caller"
+            except TimeoutError:
+                log.warning("a question to a resident lasted too long", ticket=ticket)
+    except (DialFailed, AttemptExists, TelephonyAway) as error:
+        cause, by = (error.cause or 16 if isinstance(error, DialFailed) else 16), "network"
+    finally:
+        seconds = round(loop.time() - up_since, 3) if up_since is not None else 0.0
+        ended = CallEnded(at=d.clock.now(), call=call, cause=cause, by=by, seconds=seconds)
+        await asyncio.shield(d.store.append(ticket, [ended]))
+
+
+async def _talk(leg: Leg, company: Company, ticket: int, state: Ticket, d: Deps) -> None:
+    """«Сделано: один. Не сделано: два.», then the mark. What was said counts as soon as it is said."""
+    line = company.line(state.did)
+    w = words(line.language if line else "ru")
+    talk = Conversation(leg, d.voice, w.language)
+    await talk.say(w.call_back_greeting(company), w.recorded)
+    await d.store.append(ticket, [RecordingAnnounced(at=d.clock.now(), call=leg.id)])
+    key = await _key(talk, ticket, "work", (w.your_number(ticket), w.is_it_done), "12", d)
+    if key is None:
+        return
+    if key == "2":
+        asked = ResidentAsked(at=d.clock.now(), call=leg.id, done=False)
+        await d.store.append(ticket, [asked])
+        await verbs.reopen(d, ticket, "resident", "не сделано")
+        await talk.say(w.sorry)
+        return
+    mark: str | None = None
+    try:
+        mark = await _key(talk, ticket, "mark", (w.mark,), "12345", d)
+    finally:
+        asked = ResidentAsked(at=d.clock.now(), call=leg.id, done=True, mark=int(mark) if mark else None)
+        await asyncio.shield(d.store.append(ticket, [asked]))
+        await asyncio.shield(verbs.close(d, ticket, "resident", "сделано"))
+    await talk.say(w.thanks)
+
+
+async def _key(
+    talk: Conversation, ticket: int, question: str, parts: Sequence[str], keys: str, d: Deps
+) -> str | None:
+    key = await talk.ask(*parts, keys=keys, wait=KEY_WAIT_SECONDS, times=2)
+    if key is not None:
+        pressed = KeyPressed(at=d.clock.now(), call=talk.leg.id, key=key, question=question)
+        await d.store.append(ticket, [pressed])
+    return key

@@ -1,0 +1,64 @@
+"""A call that broke off is rung back: within ten seconds, three times at most, and the talk goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from engine.domain.errors import AttemptExists, NotKnown, TelephonyAway
+from engine.domain.events import CallEnded, CallStarted
+from engine.domain.model import CallKind, Line, Urgency
+from engine.domain.ring_back import USELESS_AFTER, RingBack, ring_back
+from engine.domain.ticket import Ticket
+from engine.flows import hotline
+from engine.flows.deps import Deps
+from engine.ports import Dial, DialFailed
+
+log = structlog.get_logger()
+
+RING_SECONDS = 25.0
+
+
+async def ring_back_if_due(ticket: int, d: Deps) -> None:
+    """Ring the caller of the ticket back, if the timeline says so. Again: nothing, once it was done."""
+    due = ring_back(ticket, await d.store.history(ticket))
+    if due is None:
+        return None
+    await asyncio.sleep(max(0.0, (due.at - d.clock.now()).total_seconds()))
+    history = await d.store.history(ticket)
+    if ring_back(ticket, history) != due:
+        return None  # they have called again, or somebody has closed it
+    state = Ticket.of(history)
+    try:
+        company = d.company(state.company)
+    except NotKnown:
+        return None
+    if d.clock.now() - due.at > USELESS_AFTER or not company.may_dial(due.number):
+        return None
+    if d.callers.crowded(company.id, due.number) or d.callers.on_line(company.id, due.number):
+        return None
+    now = d.clock.now()
+    started = CallStarted(at=now, call=due.attempt, kind=CallKind.CALLBACK, number=due.number, did=state.did)
+    if not await d.store.append(ticket, [started], expect=len(history)):
+        return await ring_back_if_due(ticket, d)
+    log.info("a call broke off and is rung back", ticket=ticket, call=due.attempt)
+    await _ring(ticket, due, state, d)
+    return None
+
+
+async def _ring(ticket: int, due: RingBack, state: Ticket, d: Deps) -> None:
+    company = d.company(state.company)
+    line = company.line(state.did) or (company.lines[0] if company.lines else Line(""))
+    urgency = state.urgency or Urgency.EMERGENCY
+    dial = Dial(due.attempt, due.number, RING_SECONDS, caller_id=company.caller_id, company=company.id)
+    try:
+        async with d.gates.of(0).slot(urgency), d.phone.dial(dial) as leg:
+            call = hotline.Call(leg, company, ticket, line, d)
+            call.continues, call.rings_back = due.continues, True
+            d.callers.arrive(company.id, due.number, leg.id, ticket, d.clock.now())
+            await hotline.serve(call)
+    except (DialFailed, AttemptExists, TelephonyAway) as error:
+        cause = error.cause if isinstance(error, DialFailed) and error.cause else 16
+        ended = CallEnded(at=d.clock.now(), call=due.attempt, cause=cause, by="network")
+        await asyncio.shield(d.store.append(ticket, [ended]))

@@ -1,0 +1,518 @@
+"""The hotline from end to end, in virtual time: what a resident meets, by keys, by silence, by hanging up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from engine.domain.events import (
+    Accepted,
+    CallEnded,
+    CallResumed,
+    CallStarted,
+    Classified,
+    DeadlineBroken,
+    DeadlineNear,
+    DialStarted,
+    EscalationStarted,
+    IncidentJoined,
+    KeyPressed,
+    MeterRead,
+    NumberTold,
+    RecordingAnnounced,
+    ResidentAsked,
+    TicketClosed,
+    TicketReopened,
+)
+from engine.domain.incidents import Notice
+from engine.domain.meters import Meter, MeterKind
+from engine.domain.model import CallKind, Resident, Urgency, Via
+from engine.domain.ticket import Status, Ticket
+from engine.files.catalogue import shipped_catalogue
+from engine.flows import deadlines, hotline, verbs
+from engine.flows.callers import Callers, CallLimits
+from tests.fakes.network import FakeCall
+from tests.fakes.time import virtual
+from tests.fakes.town import DID, DIRECTOR, FIRST, RESIDENT, SECOND, SUPERVISOR, Town
+
+NEIGHBOUR = "+79160000043"
+STRANGER = "+79161234567"
+GAS = "104"
+
+
+@asynccontextmanager
+async def town() -> AsyncIterator[Town]:
+    """The town with the shipped causes, two meters, and a gas service; the staff lets it ring."""
+    async with Town.at_work() as built:
+        company = built.company
+        built.company = replace(
+            company,
+            catalogue=shipped_catalogue(),
+            services={"gas": (GAS, "112")},
+            allowed_numbers=("+7", "104", "112"),
+            residents={**company.residents, NEIGHBOUR: Resident(NEIGHBOUR, "lenina15", "41")},
+            meters=(
+                Meter("cold", "lenina15", "42", MeterKind.COLD, last=124),
+                Meter("hot", "lenina15", "42", MeterKind.HOT, last=87),
+            ),
+        )
+        for number in (FIRST, SECOND, SUPERVISOR, DIRECTOR):
+            built.phone(number).rings_out()
+        yield built
+
+
+def calls(built: Town, number: str = RESIDENT) -> FakeCall:
+    return built.network.resident(number).calls(DID)
+
+
+async def ticket_of(built: Town, call: FakeCall) -> int:
+    while (ticket := await built.store.ticket_of_call(call.id)) is None:
+        await asyncio.sleep(0.01)
+    return ticket
+
+
+async def answers(built: Town, call: FakeCall, *questions: tuple[str, str]) -> None:
+    """Wait for each question (some words of it) and press the keys that go with it."""
+    heard = 0
+    for words, keys in questions:
+        while not any(words in built.voice.heard([sound])[0] for sound in call.heard[heard:]):
+            await call.bell.until(partial(longer, call, len(call.heard)), 120)
+        heard = len(call.heard)
+        await call.presses(keys, after=0.3, gap=0.2)
+
+
+def heard_by(built: Town, call: FakeCall) -> str:
+    return " ".join(built.voice.heard(call.heard))
+
+
+def longer(call: FakeCall, than: int) -> bool:
+    return len(call.heard) > than
+
+
+FIRST_QUESTION = "Если у вас авария"
+
+
+def state(built: Town, ticket: int) -> Ticket:
+    return Ticket.of(built.store.timelines[ticket])
+
+
+@virtual
+async def test_emergency_walks_at_once_and_the_cause_refines_it() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        await call.presses("1")
+        started = await built.until(ticket, EscalationStarted)
+        dialled = await built.until(ticket, DialStarted)
+        assert (dialled.at - started.at).total_seconds() < 0.1
+        await answers(built, call, ("Течёт вода", "1"), ("Прорвало стояк", "1"), ("Ваш адрес", "1"))
+        await call.holds(8)
+        await call.hangs_up()
+        await built.until(ticket, CallEnded)
+        now = state(built, ticket)
+        assert (now.urgency, now.cause, now.premises.flat) == (Urgency.EMERGENCY, "water.riser", "42")
+        assert len(built.events(ticket, EscalationStarted)) == 1
+        said = built.heard(0)
+        assert said.index("Разговор записывается.") < said.index("Авария принята")
+        assert "Номер вашей заявки: один ноль ноль один." in said
+        assert [(e.question, e.key) for e in built.events(ticket, KeyPressed)] == [
+            ("emergency", "1"),
+            ("cause.emergency", "1"),
+            ("cause.e.water", "1"),
+            ("address", "1"),
+        ]
+
+
+@virtual
+async def test_the_early_key_is_the_emergency() -> None:
+    async with town() as built:
+        call = calls(built)
+        await call.answered()
+        await call.presses("1")
+        ticket = await ticket_of(built, call)
+        await built.until(ticket, EscalationStarted)
+        assert built.events(ticket, RecordingAnnounced)
+        await call.hangs_up()
+
+
+@virtual
+async def test_silence_leaves_a_ticket_with_a_message() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        ended = await built.until(ticket, CallEnded)
+        await call.ended()
+        assert ended.by == "us"
+        assert state(built, ticket).urgency is Urgency.NORMAL
+        assert "Назовите адрес" in built.heard(0)
+        assert built.events(ticket, NumberTold)
+        assert not built.network.live
+
+
+@virtual
+async def test_gas_is_bridged_to_the_service() -> None:
+    async with town() as built:
+        built.phone(GAS).answers().holds(20).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        while len([e for e in built.events(ticket, CallStarted) if e.kind is CallKind.UTILITY]) < 1:
+            await asyncio.sleep(0.1)
+        await call.holds(3)
+        assert frozenset((call.id, f"{ticket}-u1")) in built.network.bridges
+        said = built.heard(0)
+        assert "откройте окна" in said.lower()
+        ended = await built.until(ticket, CallEnded)
+        assert ended.call == f"{ticket}-u1"
+        assert ended.seconds > 15
+        await call.hangs_up()
+
+
+@virtual
+async def test_gas_goes_to_the_next_number_if_the_first_is_busy() -> None:
+    async with town() as built:
+        built.phone(GAS).busy()
+        built.phone("112").answers().holds(5).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        await built.until(ticket, CallEnded, 2)
+        rung = [e.number for e in built.events(ticket, CallStarted) if e.kind is CallKind.UTILITY]
+        assert rung == [GAS, "112"]
+        await call.hangs_up()
+
+
+@virtual
+async def test_another_policy_is_walked_once_the_cause_is_known() -> None:
+    """An electrician is wanted, not the plumber."""
+    async with town() as built:
+        water = built.company.policies[0]
+        other = replace(water, name="electricity", causes=("electricity.*",), steps=water.steps[1:])
+        built.company = replace(built.company, policies=(replace(water, causes=("water.*",)), other))
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(
+            built, call, (FIRST_QUESTION, "1"), ("Нет света или искрит", "2"), ("Нет света в доме", "1")
+        )
+        await built.until(ticket, EscalationStarted, 2)
+        assert [e.policy for e in built.events(ticket, EscalationStarted)] == ["water", "electricity"]
+        await call.hangs_up()
+
+
+# --- incidents -----------------------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_neighbour_hears_of_the_incident_and_joins() -> None:
+    async with town() as built:
+        incident = await built.emergency()
+        await verbs.accept(built.d, incident, "plumber1", Via.CONSOLE, "Пётр")
+        call = calls(built, NEIGHBOUR)
+        await call.holds(9)
+        await call.presses("1")
+        await built.until(incident, IncidentJoined)
+        await call.holds(8)
+        await call.hangs_up()
+        voice = await ticket_of(built, call)
+        await built.until(voice, CallEnded)
+        assert "известна авария: Прорыв стояка холодной воды" in heard_by(built, call)
+        assert "Ответственный: Пётр" in heard_by(built, call)
+        joined = built.events(incident, IncidentJoined)[0]
+        assert (joined.premises.flat, joined.voice, joined.phone) == ("41", voice, NEIGHBOUR)
+        assert state(built, voice).status is Status.CLOSED
+        assert not built.events(voice, EscalationStarted)
+
+
+@virtual
+async def test_an_early_key_is_an_emergency_even_in_a_house_with_an_incident() -> None:
+    async with town() as built:
+        await built.emergency()
+        call = calls(built, NEIGHBOUR)
+        await call.answered()
+        await call.presses("1")
+        ticket = await ticket_of(built, call)
+        await built.until(ticket, EscalationStarted)
+        await call.hangs_up()
+
+
+@virtual
+async def test_twenty_calls_at_once_from_one_number_are_one_ticket_with_twenty_voices() -> None:
+    async with town() as built:
+        many = [calls(built) for _ in range(20)]
+        for call in many:
+            await call.answered()
+            await call.presses("1")
+        await asyncio.sleep(30)
+        (ticket,) = built.store.timelines
+        assert len([e for e in built.events(ticket, CallStarted) if e.kind is CallKind.RESIDENT]) == 20
+        assert len(built.events(ticket, EscalationStarted)) == 1
+        for call in many:
+            await call.hangs_up()
+        await built.until(ticket, CallEnded, 20)
+
+
+@virtual
+async def test_news_is_heard_before_the_question() -> None:
+    async with town() as built:
+        news = Notice("Завтра отключат воду.", ("lenina15",))
+        built.company = replace(built.company, notices=(news,))
+        call = calls(built)
+        await call.hears(4)
+        assert "Завтра отключат воду." in built.heard(0)
+        await call.hangs_up()
+
+
+# --- a call that breaks off ----------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_call_that_breaks_off_is_rung_back_and_goes_on_where_it_was() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(5).presses("1").holds(40).presses("#").holds(60)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "2"), ("Сделать заявку", "1"), ("Вода и", "1"))
+        await call.hangs_up()
+        first = await built.until(ticket, CallEnded)
+        back = next(e for e in [await built.until(ticket, CallStarted, 2)] if e.call == f"{ticket}-b1")
+        assert (back.at - first.at).total_seconds() < 10
+        ended = await built.until(ticket, CallEnded, 2)
+        said = built.heard(1)
+        assert "Связь прервалась" in said
+        assert "Если у вас авария" not in said  # answered before
+        assert state(built, ticket).cause == "water.none_hot"
+        assert ended.seconds > 10
+        await asyncio.sleep(600)
+        assert len(built.events(ticket, CallStarted)) == 2
+
+
+@virtual
+async def test_three_times_at_most() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).busy()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.answered()
+        await call.holds(1)
+        await call.hangs_up()
+        await asyncio.sleep(3600)
+        back = [e.call for e in built.events(ticket, CallStarted)][1:]
+        assert back == [f"{ticket}-b1", f"{ticket}-b2", f"{ticket}-b3"]
+        assert state(built, ticket).is_open
+
+
+@virtual
+async def test_who_knows_the_number_is_not_rung_back() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        await call.presses("1")
+        await built.until(ticket, NumberTold)
+        await call.hangs_up()
+        await asyncio.sleep(300)
+        assert [e.call for e in built.events(ticket, CallStarted)] == [call.id]
+
+
+# --- after the work ------------------------------------------------------------------------------------------------------------------
+
+
+async def done(built: Town) -> int:
+    call = calls(built)
+    ticket = await ticket_of(built, call)
+    await call.hears(3)
+    await call.presses("1")
+    await built.until(ticket, NumberTold)
+    await call.hangs_up()
+    await verbs.accept(built.d, ticket, "plumber1", Via.CONSOLE, "Пётр")
+    await verbs.report(built.d, ticket, "plumber1", Via.CONSOLE, "done")
+    return ticket
+
+
+@virtual
+async def test_the_resident_confirms_and_marks() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(5).presses("1").holds(4).presses("5")
+        ticket = await done(built)
+        asked = await built.until(ticket, ResidentAsked, timeout=86400)
+        assert (asked.done, asked.mark) == (True, 5)
+        await built.until(ticket, TicketClosed)
+        assert asked.at.hour >= 6  # nine in Moscow: it was night there
+
+
+@virtual
+async def test_not_done_opens_the_ticket_again_and_walks() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(5).presses("2")
+        ticket = await done(built)
+        await built.until(ticket, TicketReopened, timeout=86400)
+        await built.until(ticket, EscalationStarted, 2)
+        assert state(built, ticket).accepted is None
+
+
+# --- services ------------------------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_readings_are_kept_and_the_next_call_knows_them() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        readings = [("Холодная", "130#"), ("Вы набрали", "1"), ("Горячая", "90#"), ("Вы набрали", "1")]
+        service = [(FIRST_QUESTION, "2"), ("Сделать заявку", "2"), ("Ваш адрес", "1")]
+        await answers(built, call, *service, *readings)
+        await built.until(ticket, TicketClosed)
+        assert [(e.meter, e.value) for e in built.events(ticket, MeterRead)] == [("cold", 130), ("hot", 90)]
+        await call.ended(60)
+        call = calls(built)
+        await answers(built, call, *service)
+        await call.holds(3)
+        assert "Прошлое показание: 130." in heard_by(built, call)
+        await call.hangs_up()
+
+
+@virtual
+async def test_status_by_number_and_flat_for_a_stranger() -> None:
+    async with town() as built:
+        known = await built.emergency()
+        call = calls(built, STRANGER)
+        number, flat = "номер заявки", "номер квартиры"
+        tries = [("9999#", "42#"), (f"{known}#", "41#"), (f"{known}#", "42#")]
+        keyed = [pair for one, other in tries for pair in ((number, one), (flat, other))]
+        await answers(built, call, (FIRST_QUESTION, "2"), ("Сделать заявку", "3"), *keyed)
+        await call.ended(60)
+        assert heard_by(built, call).count("Такой заявки нет.") == 2
+        assert "Заявка один ноль ноль один: Прорыв стояка" in heard_by(built, call)
+        assert state(built, await ticket_of(built, call)).status is Status.CLOSED
+
+
+@virtual
+async def test_a_flood_is_turned_away_but_never_an_emergency() -> None:
+    async with town() as built:
+        built.d = replace(built.d, callers=Callers(CallLimits(of_a_caller=2)))
+        built.service._d = built.d
+        for _ in range(2):
+            call = calls(built, STRANGER)
+            await call.answered()
+            await call.hangs_up()
+            await asyncio.sleep(1)
+        call = calls(built, STRANGER)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        assert "слишком много звонков" in heard_by(built, call)
+        await call.presses("1")
+        await built.until(ticket, EscalationStarted)
+        await call.hangs_up()
+
+
+# --- when something is wrong with us -------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_an_exception_hands_the_caller_to_the_dialplan() -> None:
+    async with town() as built:
+        setting = hotline.Call._setting
+
+        async def broken(self: hotline.Call) -> object:
+            raise RuntimeError("nobody foresaw this")
+
+        hotline.Call._setting = broken  # type: ignore[method-assign,assignment]
+        try:
+            call = calls(built)
+            ticket = await ticket_of(built, call)
+            await call.holds(5)
+        finally:
+            hotline.Call._setting = setting  # type: ignore[method-assign]
+        assert call.handed_over
+        assert call.up
+        assert not built.events(ticket, CallEnded)
+        await call.hangs_up()
+
+
+@virtual
+async def test_a_full_disk_hands_the_caller_to_the_dialplan() -> None:
+    async with town() as built:
+        built.store.fail_next = 1
+        call = calls(built)
+        await call.holds(3)
+        assert call.handed_over
+        await call.hangs_up()
+
+
+@virtual
+async def test_killed_in_the_menu() -> None:
+    """One sentence, and the last question again, with all that had been said kept."""
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Течёт вода", "1"))
+        await call.holds(2)
+        await built.restart()
+        await built.until(ticket, CallResumed)
+        heard = len(call.heard)
+        while not any("Прорвало стояк" in built.voice.says(sound) for sound in call.heard[heard:]):
+            await call.holds(0.5)
+        await call.presses("1")
+        await call.holds(3)
+        said = built.heard(0)
+        assert "Простите, связь прерывалась." in said
+        assert said.count("Если у вас авария") == 1
+        assert said.count("Прорвало стояк") == 2
+        assert state(built, ticket).cause == "water.riser"
+        assert len(built.events(ticket, EscalationStarted)) == 1
+        await call.hangs_up()
+
+
+@virtual
+async def test_deadlines_are_near_and_broken_once_each() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        await call.presses("1")
+        await built.until(ticket, NumberTold)
+        await call.hangs_up()
+        for _ in range(120):
+            await asyncio.sleep(30)
+            await deadlines.watch(built.d)
+        opened = built.store.timelines[ticket][0].at
+        near, broken = built.events(ticket, DeadlineNear), built.events(ticket, DeadlineBroken)
+        assert [(e.clock, e.due - opened) for e in near] == [("localise", timedelta(minutes=30))]
+        assert [(e.clock, e.due - opened) for e in broken] == [("localise", timedelta(minutes=30))]
+
+
+@virtual
+async def test_staff_meets_the_caller_who_is_still_on_the_line() -> None:
+    async with town() as built:
+        built.phone(FIRST).answers().presses("4", after=1).holds(20).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        await call.presses("1")
+        await built.until(ticket, DialStarted)
+        await asyncio.sleep(6)
+        assert any(call.id in pair for pair in built.network.bridges)
+        await call.hangs_up()
+        assert not built.events(ticket, Accepted)
+
+
+@virtual
+async def test_a_classified_ticket_keeps_its_class_when_a_second_call_says_less() -> None:
+    async with town() as built:
+        first = calls(built)
+        ticket = await ticket_of(built, first)
+        await first.hears(3)
+        await first.presses("1")
+        await built.until(ticket, Classified)
+        second = calls(built)
+        await second.hears(3)
+        await second.presses("2")
+        await asyncio.sleep(5)
+        assert state(built, ticket).urgency is Urgency.EMERGENCY
+        await first.hangs_up()
+        await second.hangs_up()
