@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.company import DID
-from bench.lines import Line, line, say
+from bench.ladder import climb
+from bench.lines import Line, line
 from bench.rig import Rig, rig
 from bench.sipp import residents
 from engine.domain import wording
@@ -79,16 +80,13 @@ async def _lacking(built: Rig, since: int, calls: int, filed: bool) -> int:
 async def highest_rate(
     built: Rig, number: str, ladder: tuple[float, ...], seconds: float
 ) -> tuple[float, int]:
-    """The last rate of the ladder before a call fails (0: none), and how many calls were made."""
-    best, calls = 0.0, 0
-    for rate in ladder:
-        run = await measure(built, number, rate, seconds, filed=False)
-        calls += run.calls
-        if run.failed:
-            say(f"inbound: {run.failed} of {run.calls} calls to {number} failed at {rate:g}/s")
-            break
-        best = rate
-    return best, calls
+    """The highest rate of the ladder before a call fails, and how many calls were made."""
+
+    async def attempt(rate: float) -> tuple[int, int]:
+        tried = await measure(built, number, rate, seconds, filed=False)
+        return tried.calls, tried.failed
+
+    return await climb(f"inbound rate to {number}", ladder, attempt)
 
 
 async def run(quick: bool) -> list[Line]:
