@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -231,8 +232,9 @@ class Service:
     def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run it as a task of ours. Whatever it raises is logged and ends nothing else."""
         assert self._group is not None
-        return task = self._group.create_task(self._guarded(work, name), name=name)
+        task = self._group.create_task(self._guarded(work, name), name=name)
         task.add_done_callback(lambda _: work.close())  # one that is cancelled before it began would complain
+        return task
 
     async def _guarded(self, work: Awaitable[None], name: str) -> None:
         try:
