@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
+import wave
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine.demo.hearing import speech_seconds
 from engine.demo.softphones import Call
@@ -15,6 +19,7 @@ QUIET_SECONDS = 5.0
 """How long calls may take to end, and recordings to be attached."""
 SAME_LENGTH_SECONDS = 0.3
 AUDIBLE_SECONDS = 0.3
+WITHHELD = "anonymous"
 
 
 async def complaints(installation: Installation, people: People) -> list[str]:
@@ -80,8 +85,9 @@ async def recordings(installation: Installation, calls: list[Call]) -> list[str]
     have = [f"{number} {event['seconds']:.2f} s" for number, event in attached]
     found = [f"no recording of {call}, {call.seconds:.2f} s, among {have}" for call in missing]
     for call, event in pairs:
+        sides = await _speech_seconds(installation, event["recording"])
         for leg, expected in (("out", call.speech_seconds), ("in", call.said_seconds)):
-            spoken = await _speech_seconds(installation, event["recording"], leg)
+            spoken = sides[leg]
             where = f"the {leg} leg of {event['recording']} ({call})"
             if expected > AUDIBLE_SECONDS and spoken < AUDIBLE_SECONDS / 2:
                 found.append(f"{where} is silent; {expected:.1f} s were spoken")
@@ -109,7 +115,7 @@ def _match(calls: list[Call], attached: list[tuple[str, Json]]) -> tuple[list[tu
     """Pair each call with a recording of the same number and length; the calls that found none."""
     left, pairs, missing = list(attached), [], []
     for call in calls:
-        number = call.number if call.incoming else call.caller
+        number = call.number if call.incoming else call.caller.replace(WITHHELD, "")
         alike = [each for each in left if each[0] == number and _close(call, each[1])]
         if not alike:
             missing.append(call)
@@ -124,8 +130,16 @@ def _close(call: Call, event: Json) -> bool:
     return abs(float(event["seconds"]) - call.seconds) <= SAME_LENGTH_SECONDS
 
 
-async def _speech_seconds(installation: Installation, recording: Any, leg: str) -> float:
-    audio = await installation.get(f"/api/v1/recordings/{recording}?leg={leg}&format=wav")
-    path = Path(installation.data_dir.parent) / f"heard-{leg}.wav"
-    path.write_bytes(audio)
-    return speech_seconds(path)
+async def _speech_seconds(installation: Installation, recording: Any) -> dict[str, float]:
+    """How much is spoken on either side of the stereo file: left is the far end (`in`), right is we (`out`)."""
+    audio = await installation.get(f"/api/v1/recordings/{recording}?leg=both&format=wav")
+    path = Path(installation.data_dir.parent) / "heard.wav"
+    found = {}
+    with wave.open(io.BytesIO(audio)) as stereo:
+        frames, rate = np.frombuffer(stereo.readframes(stereo.getnframes()), "<i2"), stereo.getframerate()
+    for side, leg in enumerate(("in", "out")):
+        with wave.open(str(path), "wb") as mono:
+            mono.setparams((1, 2, rate, 0, "NONE", ""))
+            mono.writeframes(frames[side::2].tobytes())
+        found[leg] = speech_seconds(path)
+    return found

@@ -22,6 +22,17 @@ TAKEN_BY_THE_SECOND = ("second", "accepted")
 story = Stories()
 
 
+@story
+async def a_machine_accepts_nothing(s: Story) -> None:
+    """It talks, it presses nothing, and it never hangs up: it is told what there is once, and left."""
+    s.first.answers().says(SPEECH).says(SPEECH)
+    s.second.answers().hears(0.5).presses_accept_key()
+    await s.emergency()
+    assert await s.dials() == [("first", "machine"), TAKEN_BY_THE_SECOND]
+    assert s.all("CallEnded")[0]["by"] == "us"
+    assert s.all("MachineSuspected")[0]["attempt"] == s.all("DialEnded")[0]["attempt"]
+
+
 # --- accepted ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -187,17 +198,6 @@ for code in (403, 500, 503):
 
 
 # --- up, and no use ----------------------------------------------------------------------------------------------------------------
-
-
-@story
-async def a_machine_accepts_nothing(s: Story) -> None:
-    """It talks, it presses nothing, and it never hangs up: it is told what there is once, and left."""
-    s.first.answers().says(SPEECH).says(SPEECH)
-    s.second.answers().hears(0.5).presses_accept_key()
-    await s.emergency()
-    assert await s.dials() == [("first", "machine"), TAKEN_BY_THE_SECOND]
-    assert s.all("CallEnded")[0]["by"] == "us"
-    assert s.all("MachineSuspected")[0]["attempt"] == s.all("DialEnded")[0]["attempt"]
 
 
 @story
