@@ -154,6 +154,12 @@ class Kannel:
         await self._run("smsbox", SMSBOX, str(self.folder / "kannel.conf"))
         await self._listening(self.ports[3])
 
+    async def restart_bearerbox(self) -> None:
+        """`kill -9`, and all of it again on the same store, at once."""
+        for name in ("bearerbox", "smsbox", "fakesmsc"):
+            await self.kill(name)
+        await self.start()
+
     async def _run_network(self) -> None:
         """The fake SMSC as a mere receiver: it is told to send nothing of its own, and stays."""
         await self._run(
