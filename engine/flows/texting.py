@@ -305,9 +305,11 @@ class Post:
         for ticket, text in await self._d.store.unreported_texts(self._d.clock.now() - REMEMBER_FOR):
             history = await self._d.store.history(ticket)
             fate = Fate.of(text, history)
-            if fate.queued is not None and not fate.over:
-                for sent in fate.sent:
-                    self._remember(ticket, sent, lane(fate.queued, Ticket.of(history).urgency))
+            awaited = [sent for sent in fate.sent if sent.reports]
+            if fate.queued is not None and not fate.over and awaited:
+                where = lane(fate.queued, Ticket.of(history).urgency)
+                for sent in awaited:
+                    self._remember(ticket, sent, where)
 
     def _remember(self, ticket: int, sent: TextSent, where: Lane) -> None:
         """By what its reports will name it, and when they are due."""

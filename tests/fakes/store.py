@@ -95,7 +95,7 @@ class MemoryStore:
         ]
 
     async def done_tickets(self, company: str) -> Sequence[int]:
-        states = {number: Ticket.of(events) for number, events in self.timelines.items()}
+        states = {number: self._ticket(number) for number in self.timelines}
         return [n for n, one in states.items() if one.company == company and one.status == "done"]
 
     async def calls_without_end(self) -> Sequence[tuple[int, str]]:

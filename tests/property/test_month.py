@@ -31,7 +31,7 @@ from tests.fakes.town import DIRECTOR, FIRST, SECOND, SUPERVISOR, Town, water_po
 DAYS, EMERGENCIES = 30, 500
 DAY = 86_400.0
 PEOPLE = {FIRST: "plumber1", SECOND: "plumber2", SUPERVISOR: "supervisor", DIRECTOR: "director"}
-WALL_SECONDS = 60.0
+CPU_SECONDS = 60.0
 
 
 class Moody(FakePhone):
@@ -205,7 +205,7 @@ def policies() -> tuple[Policy, ...]:
 @pytest.mark.parametrize("seed", [int(os.environ.get("DOZVON_SEED", "112"))])
 def test_a_month_in_a_minute(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texting, "TICK_SECONDS", 60.0)  # half a million looks at nothing are most of a month's work
-    began = time.monotonic()
+    began = time.process_time()
     found: list[Month] = []
 
     @virtual
@@ -219,7 +219,7 @@ def test_a_month_in_a_minute(seed: int, monkeypatch: pytest.MonkeyPatch) -> None
             found.append(month)
 
     story()
-    simulated = time.monotonic() - began
+    simulated = time.process_time() - began
     month = found[0]
     timelines = month.town.store.timelines
     wrong = [each for ticket, timeline in timelines.items() for each in complaints(ticket, timeline)]
@@ -230,7 +230,7 @@ def test_a_month_in_a_minute(seed: int, monkeypatch: pytest.MonkeyPatch) -> None
     assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:20])
     assert not rung_unintended
     assert len(month.tickets) == EMERGENCIES
-    assert simulated < WALL_SECONDS or "CI" in os.environ, "the month took longer than a minute"
+    assert simulated < CPU_SECONDS, "the month took more than a minute of a processor"
 
 
 def _figures(month: Month, seconds: float) -> str:
@@ -240,5 +240,5 @@ def _figures(month: Month, seconds: float) -> str:
     exhausted = sum(isinstance(event, EscalationExhausted) for event in events)
     return (
         f"{DAYS} days, {len(month.tickets)} emergencies, {len(events)} events, {month.kills} kills, "
-        f"{accepted} acceptances, {exhausted} rounds in vain, {dict(outcomes)} in {seconds:.1f} s"
+        f"{accepted} acceptances, {exhausted} rounds in vain, {dict(outcomes)} in {seconds:.1f} s of a processor"
     )
