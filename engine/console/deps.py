@@ -192,6 +192,11 @@ class Listened(Protocol):
 class RecordingFiles(Protocol):
     """The kept recordings, for listeners."""
 
+    @property
+    def backlog(self) -> int:
+        """How many are being joined, or wait for it."""
+        ...
+
     async def listen(
         self, recording: str, leg: str = "both", form: str = "wav", levels: str = "original"
     ) -> Listened:
@@ -291,6 +296,23 @@ class Accounts(Protocol):
     async def tokens(self, company: str | None = None) -> Sequence[Token]:
         """All of them, revoked ones too."""
         ...
+
+    async def audit(self, *, ticket: int | None = None, limit: int = 100) -> Sequence[AccessRow]:
+        """The access log, newest first."""
+        ...
+
+
+class AccessRow(Protocol):
+    """A line of the access log."""
+
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def who(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def recording(self) -> str | None: ...
 
 
 class Audit(Protocol):

@@ -25,8 +25,8 @@ COOKIE = "dozvon_session"
 ROLES: dict[str, frozenset[str]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "act"}),
-    "supervisor": frozenset({"read", "act"}),
-    "admin": frozenset({"read", "act", "admin"}),
+    "supervisor": frozenset({"read", "act", "review"}),
+    "admin": frozenset({"read", "act", "review", "admin"}),
 }
 
 

@@ -17,6 +17,7 @@ from engine.domain.events import (
     DialStarted,
     Event,
     Noted,
+    PartiesConnected,
     RecordingAttached,
     RecordingPaused,
     RecordingResumed,
@@ -184,7 +185,7 @@ def _attached(
         flaw=kept.flaw if kept else "missing",
         started=kept.started if kept else None,
         left=_far_end(call, history),
-        right=OUR_SIDE,
+        right=_our_side(call, history),
         cause=ended.cause if ended else None,
     )
 
@@ -200,6 +201,18 @@ def _far_end(call: str, history: Sequence[Event]) -> str | None:
             case _:
                 pass
     return None
+
+
+def _our_side(call: str, history: Sequence[Event]) -> str:
+    """Who was heard there: the robot, and whoever the call was connected with."""
+    met = dict.fromkeys(
+        _far_end(other, history) or other
+        for event in history
+        if isinstance(event, PartiesConnected) and call in event.calls
+        for other in event.calls
+        if other != call
+    )
+    return ", ".join([OUR_SIDE, *met])
 
 
 # --- recordings of which no ticket knows -------------------------------------------------------------------------------------------

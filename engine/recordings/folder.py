@@ -297,6 +297,7 @@ class RecordingFolder:
         errand: dict[str, Any] = {"do": "join", "into": str(making.sound), "peaks": str(making.peaks)}
         errand |= {"format": form, "ffmpeg": self._ffmpeg, **{side: str(path) for side, path in legs.items()}}
         keys = {name: new_key() for name in making.names} if encrypted else {}
+        errand |= {"gaps": keep.seconds_of(gaps, started, longest.seconds)}
         errand |= {"keys": {name: key.hex() for name, key in keys.items()}, "names": making.names}
         try:
             made = await self._workers.ask(errand, timeout=_patience(longest.seconds))

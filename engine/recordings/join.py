@@ -66,7 +66,8 @@ def join(errand: Errand) -> Answer:
     }
     about = {"peaks_a_second": PEAKS_A_SECOND, "full_scale": PEAK_FULL_SCALE, "seconds": frames / rate}
     silences = {name: _silences(peaks[side]) for name, side in (("left", "in"), ("right", "out"))}
-    peaks_path.write_text(json.dumps({**about, **shown, "silences": silences}, separators=(",", ":")))
+    drawn = {**about, **shown, "silences": silences, "gaps": errand.get("gaps", [])}
+    peaks_path.write_text(json.dumps(drawn, separators=(",", ":")))
     content = {"content": sha256(into)} if errand.get("keys") else {}
     for path, name in zip((into, peaks_path), errand.get("names", ("", "")), strict=True):
         if content:

@@ -20,6 +20,7 @@ from engine.domain.policy import AfterAccepting, Policy, Step, Target, TargetKin
 from engine.domain.roster import Roster
 from engine.flows.deps import Deps
 from engine.store import Token, User
+from engine.store.accounts import Access
 from engine.store.projection import Projection
 from engine.store.rows import CallRow, RecordingRow, TextRow, TicketRow
 from tests.fakes.store import MemoryStore
@@ -116,6 +117,7 @@ class MemoryAccounts:
     _sessions: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     _tokens: dict[str, Token] = field(default_factory=dict)
     recorded: list[tuple[str, str, int | None, str | None]] = field(default_factory=list)
+    log: list[Access] = field(default_factory=list)
 
     async def user(self, name: str) -> User | None:
         return self._users.get(name)
@@ -170,6 +172,10 @@ class MemoryAccounts:
         self, at: datetime, who: str, what: str, ticket: int | None = None, recording: str | None = None
     ) -> None:
         self.recorded.append((who, what, ticket, recording))
+        self.log.append(Access(at, who, what, ticket, recording))
+
+    async def audit(self, *, ticket: int | None = None, limit: int = 100) -> Sequence[Access]:
+        return [line for line in self.log[::-1] if ticket in (None, line.ticket)][:limit]
 
 
 @dataclass(frozen=True)
@@ -183,6 +189,7 @@ class FolderOfRecordings:
     """WAV files of a folder, named by their recording."""
 
     folder: Path
+    backlog: int = 0
 
     async def listen(
         self, recording: str, leg: str = "both", form: str = "wav", levels: str = "original"

@@ -48,6 +48,10 @@ async def metrics(request: web.Request) -> web.Response:
     up = Gauge("dozvon_component_ready", "1 if the component does its work", ["component"], registry=registry)
     for name, component in (await _components(request)).items():
         up.labels(name).set(component.ready)
+    waiting = Gauge(
+        "dozvon_recordings_waiting", "Recordings that are being joined, or wait for it", registry=registry
+    )
+    waiting.set(request.app[DEPS].recordings.backlog)
     tickets = Gauge("dozvon_tickets", "Tickets that are not closed, by status", ["status"], registry=registry)
     counts = {status.value: 0 for status in Status if status is not Status.CLOSED}
     for row in await request.app[DEPS].reader.tickets(statuses=tuple(counts), limit=10_000):

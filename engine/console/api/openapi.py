@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from engine import __version__
-from engine.console.api import actions, tickets
+from engine.console.api import actions, calls, tickets
 from engine.console.wire import reply
 from engine.domain.model import Urgency
 from engine.domain.ticket import Status
@@ -140,6 +140,15 @@ def _paths() -> Schema:
         "/api/v1/calls": _get(
             "Calls, newest first", _answers(_list("calls", "Call"), 401, 422), COMPANY, TICKET, LIMIT
         ),
+        "/api/v1/calls/{call}/recording": {
+            "post": {
+                "summary": "Pause what is recorded of a call that is up, or go on; the gap is marked",
+                "tags": ["calls"],
+                "parameters": [_path("call")],
+                "requestBody": {"required": True, "content": _json(_ref("RecordingAsked"))},
+                "responses": _answers(anything, 401, 403, 404, 409, 422, 503),
+            }
+        },
         "/api/v1/recordings/{id}": _get(
             "The sound of a call; ranges are honoured, each access is put on record",
             {
@@ -152,9 +161,7 @@ def _paths() -> Schema:
             _path("id"),
             _query("leg", "far end, our side, or both", {"type": "string", "enum": ["in", "out", "both"]}),
             _query("format", "of the file", {"type": "string", "enum": ["wav", "opus", "flac"]}),
-            _query(
-                "levels", "as recorded, or evened", {"type": "string", "enum": ["original", "even"]}
-            ),
+            _query("levels", "as recorded, or evened", {"type": "string", "enum": ["original", "even"]}),
             _query("download", "present: as an attachment"),
         ),
         "/api/v1/recordings/{id}/peaks": _get(
@@ -185,6 +192,7 @@ def _schemas() -> Schema:
         actions.Progress,
         actions.Because,
         actions.Note,
+        calls.RecordingAsked,
     ]
     _, written = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
     text: Schema = {"type": "string"}

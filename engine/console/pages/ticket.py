@@ -10,20 +10,33 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from engine.console.api.actions import via
+from engine.console.api.calls import change_recording
 from engine.console.api.common import company_in, company_of, ticket_asked
 from engine.console.guard import DEPS, Principal, check_form
 from engine.console.live import Sent, last_seen, stream
 from engine.console.pages.frame import fragment, looking, page, render, words_of
+from engine.console.problems import Problem
 from engine.console.timeline import Teller, days, since
 from engine.console.views import TicketView
 from engine.console.words import duration
 from engine.domain.errors import TicketIsClosed
-from engine.domain.events import EscalationStarted, Event
+from engine.domain.events import EscalationStarted, Event, RecordingPaused, RecordingResumed
 from engine.domain.ticket import Ticket
 from engine.domain.wording import place
 from engine.flows import verbs
 
-SAYINGS = ("accepted", "taken", "noted", "closed", "reopened", "is_closed", "unfit")
+SAYINGS = (
+    "paused",
+    "resumed",
+    "not_up",
+    "accepted",
+    "taken",
+    "noted",
+    "closed",
+    "reopened",
+    "is_closed",
+    "unfit",
+)
 
 
 @page
@@ -83,6 +96,8 @@ async def _ticket(request: web.Request, who: Principal, number: int) -> dict[str
         "people": people,
         "me": next((person.id for person in people if person.user == who.name), None),
         "may_act": "act" in who.scopes,
+        "paused": {call.id for call in view.calls if _is_paused(view.history, call.id)},
+        "accesses": await deps.accounts.audit(ticket=number) if "review" in who.scopes else (),
         "now": deps.clock.now(),
         "waiting": state.is_open and state.accepted is None,
     }
@@ -92,6 +107,11 @@ def _taken_after(ticket: Ticket) -> str | None:
     if ticket.accepted is None or ticket.opened_at is None:
         return None
     return duration((ticket.accepted.at - ticket.opened_at) / timedelta(seconds=1))
+
+
+def _is_paused(history: Sequence[Event], call: str) -> bool:
+    told = [e for e in history if isinstance(e, RecordingPaused | RecordingResumed) and e.call == call]
+    return bool(told) and isinstance(told[-1], RecordingPaused)
 
 
 def _policy(history: Sequence[Event]) -> str | None:
@@ -111,7 +131,7 @@ async def act(request: web.Request) -> web.StreamResponse:
         said = await _do(request, who, number, history, verb, given)
     except TicketIsClosed:
         said = "is_closed"
-    if said not in ("unfit", "is_closed", "taken"):
+    if said not in ("unfit", "is_closed", "taken", "paused", "resumed", "not_up"):
         await deps.audit(deps.clock.now(), who.name, verb, number)
     raise web.HTTPSeeOther(f"/tickets/{number}?said={said}")
 
@@ -143,6 +163,12 @@ async def _do(
         case "note" if given.get("text"):
             await verbs.note(flows, number, who.name, given["text"][:4000])
             return "noted"
+        case "pause" | "resume" if given.get("call") in Ticket.of(history).calls:
+            try:
+                paused = await change_recording(request, who, number, given["call"], verb)
+            except Problem:
+                return "not_up"
+            return "paused" if paused else "resumed"
         case _:
             return "unfit"
 
@@ -150,5 +176,5 @@ async def _do(
 ROUTES = [
     web.get(r"/tickets/{number:\d+}", ticket),
     web.get(r"/live/tickets/{number:\d+}", live),
-    web.post(r"/tickets/{number:\d+}/{verb:accept|close|reopen|note}", act),
+    web.post(r"/tickets/{number:\d+}/{verb:accept|close|reopen|note|pause|resume}", act),
 ]

@@ -54,10 +54,22 @@ async function draw(player) {
       { ...common, waveColor: color("--right"), progressColor: color("--right-played") },
     ],
   });
-  wave.on("ready", () => player.classList.add("drawn"));
+  wave.on("ready", () => { player.classList.add("drawn"); markGaps(player, peaks); });
   wave.on("interaction", () => wave.play());
   player.wave = wave;
   controls(player, wave);
+}
+
+// Where the recording was paused: what was said there was not kept.
+function markGaps(player, peaks) {
+  for (const [from, to] of peaks.gaps ?? []) {
+    const gap = document.createElement("span");
+    gap.className = "gap";
+    gap.title = player.dataset.gap;
+    gap.style.left = `${(100 * from) / peaks.seconds}%`;
+    gap.style.width = `${(100 * (to - from)) / peaks.seconds}%`;
+    player.querySelector(".wave").append(gap);
+  }
 }
 
 const SPEEDS = [1, 1.5, 2, 0.75];
