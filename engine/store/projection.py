@@ -26,7 +26,7 @@ from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
 from engine.store.rows import CallRow, RecordingRow, TextRow, TicketRow
 
-VERSION = 2
+VERSION = 3
 """Raise it when folding changes: the next start builds all projections anew."""
 
 
@@ -228,7 +228,10 @@ class Projection:
             ),
         )
         call = self._rows.get(f"call {event.call}")
-        if isinstance(call, CallRow):
+        if isinstance(call, CallRow) and (
+            call.recording in (None, event.recording) or not call.recording_seconds
+        ):
+            # What was recorded under the id once more («CALL@2») has a row of its own.
             self._put(
                 f"call {event.call}",
                 replace(call, recording=event.recording, recording_seconds=event.seconds, flaw=event.flaw),
