@@ -463,6 +463,16 @@ class AlarmCalls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoodInLeg:
+    """A member of staff who picked up while the dialplan was by itself. `id` names the recording; instants are to the second."""
+
+    id: str
+    number: str
+    started: datetime
+    ended: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoodInCall:
     """A call that the dialplan took by itself. `id` names its recording; `spoke`: a message was left; numbers are E.164."""
 
@@ -474,6 +484,8 @@ class StoodInCall:
     spoke: bool
     rang: tuple[str, ...] = ()
     accepted_by: str | None = None
+    legs: tuple[StoodInLeg, ...] = ()
+    """Those who picked up, in order."""
 
 
 class StandIn(Protocol):
