@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+import shutil
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from engine.ports import StoodInCall
+from engine.domain.errors import VoiceFailed
+from engine.domain.wording import FALLBACK
+from engine.ports import StoodInCall, StoodInLeg, Voice
 
 log = structlog.get_logger()
 
@@ -28,11 +31,23 @@ DeleteDb = Callable[[str, str], Awaitable[object]]
 
 
 class AsteriskStandIn:
-    """Reads the notes in `live_dir`; keeps the numbers in Asterisk's own database with `put(family, key, value)` and `delete`."""
+    """Reads the notes in `live_dir`; keeps the numbers in Asterisk's own database with `put(family, key, value)` and `delete`.
 
-    def __init__(self, live_dir: Path, put: PutDb, delete: DeleteDb) -> None:
+    With a `voice` it also lays what the dialplan says into `sounds_dir`; without one Asterisk's own prompts serve.
+    """
+
+    def __init__(
+        self,
+        live_dir: Path,
+        put: PutDb,
+        delete: DeleteDb,
+        sounds_dir: Path | None = None,
+        voice: Voice | None = None,
+    ) -> None:
         self._live_dir, self._put, self._delete = live_dir, put, delete
+        self._sounds_dir, self._voice = sounds_dir, voice
         self._kept: dict[str, tuple[str, ...]] = {}
+        self._spoken = voice is None
 
     async def calls(self) -> Sequence[StoodInCall]:
         """See `ports.StandIn.calls`. Notes that cannot be read are logged and left where they are."""
@@ -40,12 +55,13 @@ class AsteriskStandIn:
 
     async def forget(self, call: str) -> None:
         """See `ports.StandIn.forget`."""
-        if _ID.fullmatch(call):
-            for name in (f"{call}.fallback.accepted", f"{call}.fallback"):
+        if _ID.fullmatch(call):  # the message is in the recording of the call as well
+            for name in (f"{call}-message.wav", f"{call}.fallback.accepted", f"{call}.fallback"):
                 (self._live_dir / name).unlink(missing_ok=True)
 
     async def keep(self, did: str, company: str, numbers: Sequence[str]) -> None:
         """See `ports.StandIn.keep`. Written only when it changes, and again after `forget_kept`."""
+        await self._speak()
         wanted = (company, *numbers[:MOST_NUMBERS])
         if self._kept.get(did) == wanted:
             return
@@ -60,6 +76,19 @@ class AsteriskStandIn:
     def forget_kept(self) -> None:
         """Asterisk was restarted, perhaps killed in the midst of a write: tell it everything again."""
         self._kept.clear()
+
+    async def _speak(self) -> None:
+        """Lay the dialplan's sentences where it looks for them, once. A voice that fails now is asked again the next time."""
+        if self._spoken or self._voice is None or self._sounds_dir is None:
+            return
+        try:
+            for name, words in FALLBACK.items():
+                sound = await self._voice.speak(words)
+                await asyncio.to_thread(_lay, Path(sound.removeprefix("sound:")), self._sounds_dir / name)
+        except (VoiceFailed, OSError) as error:
+            log.warning("the dialplan cannot be given its sentences yet", reason=str(error))
+            return
+        self._spoken = True
 
     def _read_all(self) -> list[StoodInCall]:
         found = []
@@ -77,9 +106,9 @@ class AsteriskStandIn:
 
     def _read(self, path: Path) -> StoodInCall | None:
         """The call behind the notes; None while it goes on."""
+        lines = [line.partition("=") for line in path.read_text(errors="replace").splitlines()]
         notes: dict[str, list[str]] = {}
-        for line in path.read_text(errors="replace").splitlines():
-            key, _, value = line.partition("=")
+        for key, _, value in lines:
             notes.setdefault(key, []).append(value)
         started = datetime.fromtimestamp(int(notes["started"][0]), UTC)
         if "ended" in notes:
@@ -101,4 +130,28 @@ class AsteriskStandIn:
             spoke="message" in notes,
             rang=tuple(dict.fromkeys(notes.get("rang", []))),
             accepted_by=accepted[0] if accepted else None,
+            legs=tuple(_legs([(key, value) for key, _, value in lines], ended)),
         )
+
+
+def _legs(lines: Sequence[tuple[str, str]], ended: datetime) -> Iterator[StoodInLeg]:
+    """The phones that were picked up, in the order of the notes: `rang`, then `leg` and `leg_at`, then `left_at`, if it came to that."""
+    number, leg, begun = "", None, None
+    for key, value in (*lines, ("left_at", str(int(ended.timestamp())))):
+        match key:
+            case "rang":
+                number = value
+            case "leg":
+                leg = value
+            case "leg_at":
+                begun = datetime.fromtimestamp(int(value), UTC)
+            case "left_at" if leg is not None and begun is not None:
+                yield StoodInLeg(leg, number, begun, datetime.fromtimestamp(int(value), UTC))
+                leg = begun = None
+
+
+def _lay(sound: Path, into: Path) -> None:
+    """Copy a sound, in one step as Asterisk sees it."""
+    part = into.with_name(f".{into.name}.part")
+    shutil.copyfile(sound.with_name(f"{sound.name}.wav"), part)
+    part.replace(into.with_name(f"{into.name}.wav"))

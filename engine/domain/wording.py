@@ -103,6 +103,14 @@ def done_question(number: int) -> Parts:
     )
 
 
+FALLBACK = {
+    "fallback-greeting": "Здравствуйте! Аварийная служба. Разговор записывается. После сигнала назовите адрес и скажите, что случилось.",
+    "fallback-hold": "Оставайтесь на линии, вызываем дежурного.",
+    "fallback-confirm": "Звонок с аварийной линии. Чтобы ответить жильцу, нажмите один.",
+}
+"""What the dialplan says by itself while the engine is away, by the names that it looks for."""
+
+
 def fixed_parts() -> Parts:
     """Every sentence that does not depend on a ticket: rendered at set-up."""
     menus = (MENU, ACCEPTED, DECLINED, WHY_DECLINED, THANK_YOU, WRONG_KEY, TICKET_CLOSED, NO_KEY)

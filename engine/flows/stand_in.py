@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import structlog
 
 from engine.domain.company import Company
@@ -53,12 +55,22 @@ async def _add(ticket: int, call: str, story: list[Event], d: Deps) -> None:
     state = Ticket.of(history)
     if any(isinstance(event, CallEnded) and event.call == call for event in history):
         return
-    known: tuple[type[Event], ...] = (TicketOpened, CallStarted)
-    if any(isinstance(event, CallAnswered) and event.call == call for event in history):
-        known = (*known, CallAnswered)
-    if state.urgency is Urgency.EMERGENCY:
-        known = (*known, Classified, EscalationStarted)
-    await d.store.append(ticket, [event for event in story if not isinstance(event, known)])
+    answered = any(isinstance(event, CallAnswered) and event.call == call for event in history)
+
+    def known(event: Event) -> bool:
+        match event:
+            case TicketOpened():
+                return True
+            case CallStarted():
+                return event.call == call
+            case CallAnswered():
+                return event.call == call and answered
+            case Classified() | EscalationStarted():
+                return state.urgency is Urgency.EMERGENCY
+            case _:
+                return False
+
+    await d.store.append(ticket, [event for event in story if not known(event)])
 
 
 def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
@@ -81,6 +93,7 @@ def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
         ),
         CallStarted(at=call.started, call=call.id, kind=CallKind.FALLBACK, number=call.caller, did=call.did),
         CallAnswered(at=call.started, call=call.id),
+        *_talks(call, company),
         CallEnded(
             at=call.ended, call=call.id, by="network", seconds=(call.ended - call.started).total_seconds()
         ),
@@ -95,6 +108,22 @@ def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
     else:
         events += started
     return events
+
+
+def _talks(call: StoodInCall, company: Company) -> Iterator[Event]:
+    """The members of staff who picked up: each has a recording of their own."""
+    for leg in call.legs:
+        who = company.staff(leg.number)
+        yield CallStarted(
+            at=leg.started,
+            call=leg.id,
+            kind=CallKind.ROBOCALL,
+            number=leg.number,
+            contact=who.id if who else None,
+        )
+        yield CallAnswered(at=leg.started, call=leg.id)
+        seconds = (leg.ended - leg.started).total_seconds()
+        yield CallEnded(at=leg.ended, call=leg.id, by="network", seconds=seconds)
 
 
 def _note(call: StoodInCall) -> str:

@@ -1,0 +1,125 @@
+"""What the dialplan's fallback notes down becomes a ticket: who called, who was rung, who picked up, who took it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.asterisk.stand_in import AsteriskStandIn
+from engine.domain.events import Accepted, CallEnded, CallStarted, Classified
+from engine.domain.model import CallKind, Urgency, Via
+from engine.domain.wording import FALLBACK
+from engine.flows import stand_in
+from engine.ports import Sound, StoodInCall, StoodInLeg
+from tests.fakes.time import virtual
+from tests.fakes.town import DID, FIRST, RESIDENT, SECOND, Notes, Town
+
+NOTES = f"""call=1795.1
+did={DID}
+caller={RESIDENT}
+started=1795290000
+message=1795.1-message
+rang={FIRST}
+status=BUSY
+left_at=1795290010
+rang={SECOND}
+leg=1795.2
+leg_at=1795290012
+accepted={SECOND}
+status=ANSWER
+left_at=1795290040
+outcome=accepted
+ended=1795290041
+"""
+
+
+class Files:
+    """A voice whose sounds are files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def speak(self, text: str, language: str = "ru") -> Sound:
+        name = self.folder / f"said-{len(text)}"
+        name.with_suffix(".wav").write_text(text)
+        return Sound(f"sound:{name}")
+
+
+async def _nothing(*_: object) -> None:
+    return
+
+
+CALL = StoodInCall(
+    id="1795.1",
+    did=DID,
+    caller=RESIDENT,
+    started=datetime.fromtimestamp(1795290000, UTC),
+    ended=datetime.fromtimestamp(1795290041, UTC),
+    spoke=True,
+    rang=(FIRST, SECOND),
+    accepted_by=SECOND,
+    legs=(
+        StoodInLeg(
+            "1795.2", SECOND, datetime.fromtimestamp(1795290012, UTC), datetime.fromtimestamp(1795290040, UTC)
+        ),
+    ),
+)
+
+
+async def test_notes_are_read_and_put_away(tmp_path: Path) -> None:
+    (tmp_path / "1795.1.fallback").write_text(NOTES)
+    (tmp_path / "1795.1.fallback.accepted").write_text(f"{SECOND}\n")
+    (tmp_path / "1795.1-message.wav").touch()
+    notes = AsteriskStandIn(tmp_path, _nothing, _nothing)
+    assert await notes.calls() == [CALL]
+    await notes.forget(CALL.id)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_who_hung_up_while_somebody_listened_has_ended_that_call_too(tmp_path: Path) -> None:
+    (tmp_path / "1795.1.fallback").write_text(NOTES.replace("status=ANSWER\nleft_at=1795290040\n", ""))
+    (call,) = await AsteriskStandIn(tmp_path, _nothing, _nothing).calls()
+    assert [leg.ended for leg in call.legs] == [CALL.ended]
+
+
+async def test_a_call_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "1795.1.fallback").write_text(NOTES.partition("outcome=")[0])
+    assert await AsteriskStandIn(tmp_path, _nothing, _nothing).calls() == []
+
+
+async def test_the_dialplan_is_given_its_sentences(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    notes = AsteriskStandIn(tmp_path, _nothing, _nothing, tmp_path / "sounds", Files(tmp_path))
+    await notes.keep(DID, "demo", (FIRST,))
+    said = {path.stem: path.read_text() for path in (tmp_path / "sounds").iterdir()}
+    assert said == FALLBACK
+    assert "записывается" in said["fallback-greeting"]
+
+
+@virtual
+async def test_who_took_the_call_has_the_ticket() -> None:
+    notes = Notes()
+    notes.left.append(CALL)
+    async with Town.at_work() as town:
+        assert await stand_in.take_over(notes, town.d) == 1
+        assert [(call.call, call.kind, call.number) for call in town.events(1001, CallStarted)] == [
+            ("1795.1", CallKind.FALLBACK, RESIDENT),
+            ("1795.2", CallKind.ROBOCALL, SECOND),
+        ]
+        assert [ended.seconds for ended in town.events(1001, CallEnded)] == [28.0, 41.0]
+        (accepted,) = town.events(1001, Accepted)
+        assert (accepted.contact, accepted.via) == ("plumber2", Via.CALL)
+        assert await stand_in.take_over(notes, town.d) == 0
+
+
+@virtual
+async def test_whom_nobody_answered_is_an_emergency() -> None:
+    """They were promised that somebody would be rung; and one who picked up and pressed nothing took nothing."""
+    notes = Notes()
+    notes.left.append(replace(CALL, accepted_by=None))
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key()
+        await stand_in.take_over(notes, town.d)
+        assert town.events(1001, Classified)[0].urgency is Urgency.EMERGENCY
+        assert (await town.until(1001, Accepted)).contact == "plumber1"
