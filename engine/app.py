@@ -159,7 +159,9 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
         )
-        fallback = AsteriskStandIn(settings.recordings, ami.db_put, ami.db_del)
+        fallback = AsteriskStandIn(
+            settings.recordings, ami.db_put, ami.db_del, settings.inside("sounds"), voice
+        )
         service = Service(deps, fallback)
         alarms = Alarms(deps)
         upkeep = Upkeep(settings, deps, recordings, ami.db_put)
