@@ -21,6 +21,7 @@ steps:
     how: {how}
     sms: never
     ring_for: 60s
+    calls: {calls}
     again_after: 1h
     give_up_after: 1h
   - name: director
@@ -69,10 +70,10 @@ def write(folder: Path) -> None:
             for place in range(PLACES)
         )
     )
-    for name, ring, how in (
-        ("chain", roles, "one_by_one"),
-        ("crowd", roles[:5], "all_at_once"),
-        ("one", roles[:1], "one_by_one"),
+    for name, ring, how, calls in (
+        ("chain", roles, "one_by_one", 1),
+        ("crowd", roles[:5], "all_at_once", 1),
+        ("one", roles[:1], "one_by_one", 2),  # the second one in an hour: so nobody else is rung
     ):
-        text = POLICY.format(name=name, cause=name, ring=", ".join(ring), how=how)
+        text = POLICY.format(name=name, cause=name, ring=", ".join(ring), how=how, calls=calls)
         (folder / "policies" / f"{name}.yaml").write_text(text)
