@@ -287,8 +287,8 @@ async def test_a_gateway_that_dies_among_messages_loses_none(tmp_path: Path) -> 
         await world.gateway.restart_bearerbox()
         found = await all_delivered(store, tickets, count, 60)
         assert found[TextDelivered] == count
-        # What was in the dead office's hands, and then reported on before the new one took it up, is not sent again.
-        assert count - 4 <= found[TextSent] <= count
+        # What was in the dead office's four hands is either sent again, or was reported on before that.
+        assert count - 4 <= found[TextSent] <= count + 4
         assert TextFailed not in found
         arrived = world.arrived()
         assert {number for number, _ in arrived} == {f"+79000{n:06}" for n in range(count)}
