@@ -429,7 +429,8 @@ async def test_live_legs_are_found_again(world: World) -> None:
     far = await world.calls(RESIDENT)
     resident, one = await comes_in(world), dial()
     await resident.answer()
-    await world.telephony.dial(one).__aenter__()
+    staff = world.telephony.dial(one)  # held: what nobody holds is ended
+    await staff.__aenter__()
     await world.engine_restarts()
 
     async with await comes_in(world) as again:
