@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from engine.console import guard
-from engine.console.api import actions, calls, events, health, on_call, openapi, texts, tickets
+from engine.console.api import actions, calls, desk, events, health, hotline, on_call, openapi, texts, tickets
 from engine.console.deps import ConsoleDeps
 from engine.console.live import CLOSING
 from engine.console.pages import pages
@@ -22,7 +22,7 @@ def make_app(deps: ConsoleDeps) -> web.Application:
     app[CLOSING] = asyncio.Event()
     app.on_response_prepare.append(guard.harden)
     app.on_shutdown.append(_close_streams)
-    for module in (health, openapi, tickets, events, actions, calls, texts, on_call):
+    for module in (health, openapi, tickets, events, actions, calls, texts, on_call, desk, hotline):
         app.add_routes(module.ROUTES)
     pages(app)
     return app

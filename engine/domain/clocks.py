@@ -111,7 +111,7 @@ def clocks(
     """The clocks of a ticket. `of_cause` is the clock that its cause names (None: by its class); `limits` are the company's own."""
     events = list(history)
     ticket = Ticket.of(events)
-    if ticket.opened_at is None:
+    if ticket.opened_at is None or ticket.channel == "news":
         return ()
     names = [*ALWAYS] if ticket.channel == "phone" else []
     work = of_cause if of_cause is not None and of_cause in LAWS else by_class(ticket)

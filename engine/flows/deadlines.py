@@ -1,4 +1,4 @@
-"""The law's clocks: each open ticket's deadlines, near or broken, are facts on its timeline, once each."""
+"""The law's clocks: each open ticket's deadlines, near or broken, are facts on its timeline, once each. News that is over is closed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.events import DeadlineBroken, DeadlineNear, Event
 from engine.domain.ticket import Ticket
+from engine.flows import news, verbs
 from engine.flows.deps import Deps
 
 log = structlog.get_logger()
@@ -25,7 +26,9 @@ async def watch(d: Deps) -> None:
                 history = await d.store.history(ticket)
             except NotKnown:
                 continue
-            if found := due(history, company, d.clock.now()):
+            if news.over(history, d.clock.now()):
+                await verbs.close(d, ticket, "dozvon", "срок объявления вышел")
+            elif found := due(history, company, d.clock.now()):
                 await d.store.append(
                     ticket, found, expect=len(history)
                 )  # somebody wrote meanwhile: next time

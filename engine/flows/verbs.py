@@ -132,6 +132,8 @@ async def open_ticket(
     if house is not None and house not in company.houses:
         raise NotKnown(f"дома «{house}» нет у компании «{company.id}»; известны: {', '.join(company.houses)}")
     now = d.clock.now()
+    known = company.catalogue.cause(cause)
+    title = title or (known.title if known else None)
     premises = premises_of(company, house, flat)
     opened = TicketOpened(
         at=now,

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from engine import __version__
-from engine.console.api import actions, calls, tickets
+from engine.console.api import actions, calls, desk, hotline, tickets
 from engine.console.wire import reply
 from engine.domain.model import Urgency
 from engine.domain.ticket import Status
@@ -137,6 +137,8 @@ def _paths() -> Schema:
                 _action("note", actions.Note, "Put a remark on the timeline"),
             ]
         ),
+        **_desk_paths(),
+        **_hotline_paths(),
         "/api/v1/calls": _get(
             "Calls, newest first", _answers(_list("calls", "Call"), 401, 422), COMPANY, TICKET, LIMIT
         ),
@@ -184,8 +186,82 @@ def _paths() -> Schema:
     }
 
 
+def _desk_paths() -> Schema:
+    anything: Schema = {"type": "object"}
+    phone = _path("phone")
+
+    def post(
+        what: str, parameters: list[Schema], answers: Schema, body: type[msgspec.Struct] | None
+    ) -> Schema:
+        operation: Schema = {
+            "summary": what,
+            "tags": ["operators"],
+            "parameters": parameters,
+            "responses": answers,
+        }
+        if body is not None:
+            operation["requestBody"] = {"content": _json(_ref(body.__name__))}
+        return {"post": operation}
+
+    refused = (401, 403, 404, 409, 422)
+    called = _answers(anything, *refused, status=202, what="The desk phone rings")
+    verb = {**_path("verb"), "schema": {"type": "string", "enum": list(desk.VERBS)}}
+    return {
+        "/api/v1/desks": _get("Desk phones: who sits there, what goes on", _answers(anything, 401)),
+        "/api/v1/desks/{phone}/sign-in": post("Sit down", [phone], _answers(anything, *refused), desk.SignIn),
+        "/api/v1/desks/{phone}/sign-out": post("Leave", [phone], _answers(anything, *refused), None),
+        "/api/v1/tickets/{number}/calls": post(
+            "Ring a desk phone, then the other side", [NUMBER], called, desk.NewCall
+        ),
+        "/api/v1/tickets/{number}/calls/{call}/{verb}": post(
+            "Change a talk that goes on; a body for add and transfer alone",
+            [NUMBER, _path("call"), verb],
+            _answers(anything, *refused),
+            desk.Bring,
+        ),
+    }
+
+
+def _hotline_paths() -> Schema:
+    anything: Schema = {"type": "object"}
+    told = _answers(
+        {"type": "object", "properties": {"number": {"type": "integer"}}}, 401, 403, 404, 422, status=201
+    )
+    return {
+        "/api/v1/news": {
+            "post": {
+                "summary": "Tell the callers of some houses; its ticket, closed, ends it",
+                "tags": ["hotline"],
+                "requestBody": {"required": True, "content": _json(_ref("NewNews"))},
+                "responses": told,
+            }
+        },
+        "/api/v1/incidents": _get(
+            "What callers are told: known incidents with their voices, and news",
+            _answers(anything, 401),
+            COMPANY,
+        ),
+        "/api/v1/readings": _get(
+            "Meter readings, the earliest first",
+            _answers(anything, 401, 422),
+            COMPANY,
+            _query("house", "one flat only, with `flat`"),
+            _query("flat", "one flat only, with `house`"),
+            _query("since", "from that instant on", {"type": "string", "format": "date-time"}),
+            _query("format", "json, or a table", {"type": "string", "enum": ["json", "csv"]}),
+        ),
+        "/api/v1/catalogue": _get(
+            "The causes and the menu of a company", _answers(anything, 401, 404, 422), COMPANY
+        ),
+    }
+
+
 def _schemas() -> Schema:
     bodies = [
+        hotline.NewNews,
+        desk.SignIn,
+        desk.NewCall,
+        desk.Bring,
         tickets.NewTicket,
         actions.Acceptance,
         actions.Refusal,
