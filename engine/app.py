@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -35,17 +35,21 @@ from engine.domain.company import Company, whom
 from engine.domain.errors import DozvonError, VoiceFailed
 from engine.domain.finding import Finding, Severity
 from engine.domain.model import Urgency
+from engine.domain.queueing import Rules
 from engine.domain.texts import TextRules
 from engine.domain.wording_hotline import words
+from engine.domain.wording_operators import fixed_operator_parts
+from engine.files.desks import DeskFile
 from engine.files.watch import Companies, company_folders, import_company
 from engine.flows import deadlines
 from engine.flows.alarm import Alarms
 from engine.flows.deps import FAILPOINTS, Deps
+from engine.flows.desk import Operators
 from engine.flows.gate import Gate, Gates
 from engine.flows.texting import Post
 from engine.flows.watchdog import Probe, Watchdog
 from engine.hooks import WebHooks
-from engine.ports import Muting
+from engine.ports import Muting, Sound
 from engine.recordings import RecordingFolder
 from engine.secrets import Secrets, load_or_create_secrets
 from engine.sentry import Addressees, Sentry
@@ -54,6 +58,7 @@ from engine.share import share_dir
 from engine.sms.setup import Configured, OpenTexts, open_texts
 from engine.sms.template import TemplateError
 from engine.speech import SpokenVoice, find_engines
+from engine.speech.melody import make_melody
 from engine.store.accounts import Access
 from engine.store.store import Store
 from engine.up import ALARM_FILE, HEART_FILE
@@ -180,6 +185,22 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         await stack.enter_async_context(_prepared(voice, deps, sentry))
         stack.enter_context(sentry.on_watch())
         yield Engine(service, deps, store, ari, watchdog)
+
+
+async def _operators(settings: Settings, deps: Deps) -> Operators:
+    """The operators' room: its rules, its music, and who was signed in when it closed."""
+    part = settings.operators
+    rules = Rules(**{name: getattr(part, name) for name in Rules.__slots__})
+    music = part.music
+    if music is None:
+        music = await asyncio.to_thread(make_melody, settings.inside("sounds", "hold.wav"))
+    return Operators(
+        deps,
+        settings.asterisk.desk_phones,
+        DeskFile(settings.inside("desks.json")),
+        rules,
+        Sound(f"sound:{music.absolute().with_suffix('')}"),
+    )
 
 
 def _gates(settings: Settings) -> Gates:
@@ -405,7 +426,8 @@ async def _prepared(voice: SpokenVoice, deps: Deps, sentry: Sentry) -> AsyncIter
 
     async def prepare() -> None:
         greetings = [wording.greeting(company) for company in deps.companies()]
-        await voice.prepare([*greetings, *wording.fixed_parts(), *words("ru").fixed(), *_menus(deps)])
+        fixed = (*wording.fixed_parts(), *words("ru").fixed(), *_menus(deps), *fixed_operator_parts())
+        await voice.prepare([*greetings, *fixed])
         with suppress(VoiceFailed):
             sentry.sound = await voice.speak(wording.alarm_words("loop_stalled", None))
 

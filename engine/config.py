@@ -128,6 +128,28 @@ class CallsPart(Shape):
     """The longest that one robocall may talk."""
 
 
+class OperatorsPart(Shape):
+    """The operators' room: the law's clocks, and how patiently desk phones are rung (`engine.domain.queueing.Rules`)."""
+
+    answer_within: Duration = timedelta(minutes=5)
+    call_back_within: Duration = timedelta(minutes=10)
+    call_back_tries: Annotated[int, Field(ge=1, le=20)] = 3
+    try_again_after: Duration = timedelta(minutes=1)
+    without_operator_before: Duration = timedelta(seconds=90)
+    """So long before a promised call back is due, the caller is rung even if no operator is free."""
+    ring_for: Duration = timedelta(seconds=15)
+    wrap_up: Duration = timedelta(seconds=20)
+    """What an operator has after each talk to write it down."""
+    rest_after_miss: Duration = timedelta(seconds=30)
+    misses_allowed: Annotated[int, Field(ge=1, le=100)] = 3
+    """A desk phone that rings in vain so often in a row is signed out."""
+    offer_every: Duration = timedelta(minutes=1)
+    usual_talk: Duration = timedelta(minutes=3)
+    """Foretells the wait until talks were measured."""
+    music: Path | None = None
+    """Music on hold: a WAV, 8 kHz, mono, 16 bit. None: a quiet tune of our own."""
+
+
 class RecordingPart(Shape):
     """Recordings, as far as the installation decides; the rest is each company's."""
 
@@ -157,6 +179,7 @@ class Settings(Shape):
     console: ConsolePart = ConsolePart()
     log: LogPart = LogPart()
     calls: CallsPart = CallsPart()
+    operators: OperatorsPart = OperatorsPart()
     recording: RecordingPart = RecordingPart()
     sms: SmsPart = SmsPart()
 

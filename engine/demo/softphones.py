@@ -52,11 +52,12 @@ from engine.demo.script import (
     Step,
     TakesCalls,
 )
-from engine.demo.switchboard import Address, Invite, Switchboard
+from engine.demo.switchboard import Address, Invite, Switchboard, caller_of
 
 __all__ = ["Call", "CallOverError", "Moment", "Phone", "PhoneNetwork", "Resident", "Script", "SoftphoneError"]
 
 RANG_SECONDS = 15.0
+REGISTER_SECONDS = 10.0
 WORKERS_READY = 2
 
 
@@ -160,6 +161,8 @@ class PhoneNetwork:
         self._live: dict[str, Call] = {}
         self._scripts: dict[str, asyncio.Task[None]] = {}
         self._dialled = itertools.count(1)
+        self._registered: dict[str, Worker] = {}
+        self._registering: dict[str, asyncio.Future[int]] = {}
         self._pool = Pool(recordings, rtp_port, workers, self._on_event)
         self._board: Switchboard | None = None
 
@@ -187,6 +190,27 @@ class PhoneNetwork:
 
     def resident(self, number: str, name: str = "") -> Resident:
         return Resident(self, number, name)
+
+    async def desk_phone(self, name: str, password: str, registrar: str, name_shown: str = "") -> Phone:
+        """A phone that registers at `registrar` («127.0.0.1:15060») and is called there; scripted like any other.
+
+        Raises `SoftphoneError` if it is not let in.
+        """
+        phone = self.phone(name, name_shown)
+        worker = self._registered.get(name)
+        if worker is None:
+            worker = self._registered[name] = await self._pool.take_soon(f"registration of {name}")
+        told = self._registering[name] = asyncio.get_running_loop().create_future()
+        worker.tell("register", phone=name, password=password, registrar=registrar)
+        async with asyncio.timeout(REGISTER_SECONDS):
+            code = await told
+        if code != 200:
+            raise SoftphoneError(f"the desk phone {name} was not let in: {code}")
+        return phone
+
+    def unplug(self, phone: Phone) -> None:
+        """The desk phone goes away: calls to it are refused from now on. `desk_phone` plugs it in again."""
+        self._registered[phone.number].tell("unregister", phone=phone.number)
 
     async def reset(self) -> None:
         """Between tests: hang up everything, forget scripts, histories and complaints. The workers stay."""
@@ -291,6 +315,13 @@ class PhoneNetwork:
         self._scripts.clear()
 
     def _on_event(self, worker: Worker, event: Event) -> None:
+        if event["event"] == "registered":
+            told = self._registering.get(event["phone"])
+            if told is not None and not told.done():
+                told.set_result(event["code"])
+            return
+        if event["event"] == "incoming" and "phone" in event:
+            self._at_desk(worker, event)
         call = self._live.get(event["call"])
         if call is None:
             return
@@ -301,6 +332,18 @@ class PhoneNetwork:
             if self._board is not None:
                 self._board.release(call.name)
         call.take(event)
+
+
+    def _at_desk(self, worker: Worker, event: Event) -> None:
+        """A registered phone is called at its own address, past the switchboard."""
+        caller, name = caller_of(event["caller"])
+        invite = Invite(event["call"], event["phone"], caller, name, {})
+        call = Call(self, invite.call_id, invite.number, caller, invite)
+        self.calls.append(call)
+        self._live[call.name] = call
+        worker.calls.add(call.name)
+        call.serve(worker)
+        self._perform(call, self._script_of(call))
 
 
 async def _do(call: Call, step: Step) -> None:

@@ -50,14 +50,20 @@ class Invite:
         text = message.partition(b"\r\n\r\n")[0].decode(errors="replace")
         headers = {name.title(): value for name, value in reversed(_HEADER.findall(text))}
         number = _USER.match(first["uri"].decode())
-        caller = _FROM.search(headers.get("From", headers.get("F", "")))
+        caller, name = caller_of(headers.get("From", headers.get("F", "")))
         return cls(
             call_id=call_id[1].decode(),
             number=unquote(number[1]) if number else "",
-            caller=unquote(caller["user"]) if caller else "",
-            caller_name=(caller["name"] or "") if caller else "",
+            caller=caller,
+            caller_name=name,
             headers=headers,
         )
+
+
+def caller_of(address: str) -> tuple[str, str]:
+    """The user and the display name of a From header; empty where there is none."""
+    found = _FROM.search(address)
+    return (unquote(found["user"]), found["name"] or "") if found else ("", "")
 
 
 @dataclass(slots=True)

@@ -4,8 +4,9 @@ Standard input takes commands, standard output gives events, one JSON object a l
 Linux all processes share. A pjsip assertion aborts this process alone; the process dies with its parent.
 
 Commands: `dial {call, to, caller, name}`, `respond {call, code}`, `press {call, keys, info}`, `say {call, wav, loop}`,
-`hush {call}`, `hang_up {call, code}`, `quit`.
-Events: `ready {port}`, `dialled {call, sip_call_id}`, `incoming {call}`, `state {call, state, code, reason}`, `media {call}`,
+`hush {call}`, `hang_up {call, code}`, `register {phone, password, registrar}`, `unregister {phone}`, `quit`.
+Events: `ready {port}`, `dialled {call, sip_call_id}`, `incoming {call}` (to a registered phone also `{phone, caller}`),
+`registered {phone, code}`, `state {call, state, code, reason}`, `media {call}`,
 `key {call, key}`, `speech {call, seconds}`, `ended {call, code, reason, wav}`, `trouble {call, text}`.
 An incoming call is named by its SIP Call-ID, an outgoing one by whatever `dial` called it.
 """
@@ -41,8 +42,10 @@ PR_SET_PDEATHSIG = 1
 class Line(pj.Call):  # type: ignore[misc]
     """One call: forwards pjsua2's callbacks as events; owns its recorder and player."""
 
-    def __init__(self, desk: Desk, name: str, call_id: int = pj.PJSUA_INVALID_ID) -> None:
-        super().__init__(desk.account, call_id)
+    def __init__(
+        self, desk: Desk, name: str, call_id: int = pj.PJSUA_INVALID_ID, account: Account | None = None
+    ) -> None:
+        super().__init__(account or desk.account, call_id)
         self.desk = desk
         self.name = name
         self.wav: Path | None = None
@@ -150,6 +153,22 @@ class Account(pj.Account):  # type: ignore[misc]
         self.desk.tell("incoming", line.name)
 
 
+class Registered(Account):
+    """A desk phone's account, which registers by name and password and is called at the address that it has told."""
+
+    phone = ""
+
+    def onRegState(self, prm: Any) -> None:
+        self.desk.tell("registered", phone=self.phone, code=prm.code)
+
+    def onIncomingCall(self, prm: Any) -> None:
+        line = Line(self.desk, "", prm.callId, self)
+        info = line.getInfo()
+        line.name = info.callIdString
+        self.desk.lines[line.name] = line
+        self.desk.tell("incoming", line.name, phone=self.phone, caller=info.remoteUri)
+
+
 class Desk:
     """The endpoint, its calls, and the pipe to the parent."""
 
@@ -161,8 +180,11 @@ class Desk:
         self._recorded = 0
         self._events = events
         self._commands = b""
-        self._endpoint, self.port, self.account = _endpoint(rtp_port)
+        self._endpoint, self.port, self._settings = _endpoint(rtp_port)
+        self.account = Account()
         self.account.desk = self
+        self.account.create(self._settings)
+        self._phones: dict[str, Registered] = {}
 
     def next_recording(self) -> int:
         self._recorded += 1
@@ -203,6 +225,7 @@ class Desk:
         while self.lines:
             self._forget(next(iter(self.lines.values())))
         self._forgotten.clear()
+        self._phones.clear()
         del self.account  # every wrapper must be gone before the library is
         gc.collect()
         self._endpoint.libDestroy()
@@ -232,6 +255,10 @@ class Desk:
         verb, name = command["do"], command.get("call", "")
         if verb == "quit":
             self.quitting = True
+        elif verb == "register":
+            self._register(command["phone"], command["password"], command["registrar"])
+        elif verb == "unregister":
+            self._phones[command["phone"]].setRegistration(False)
         elif verb == "dial":
             self._dial(name, command["to"], command["caller"])
         elif (line := self.lines.get(name)) is None or line.over:
@@ -246,6 +273,20 @@ class Desk:
             line.say(command["wav"], command["loop"])
         elif verb == "hush":
             line.hush()
+
+    def _register(self, phone: str, password: str, registrar: str) -> None:
+        if phone in self._phones:
+            self._phones[phone].setRegistration(True)
+            return
+        settings = self._settings
+        settings.idUri = f"sip:{phone}@{registrar}"
+        settings.regConfig.registrarUri = f"sip:{registrar}"
+        settings.regConfig.dropCallsOnFail = False
+        settings.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", phone, 0, password))
+        account = self._phones[phone] = Registered()
+        account.desk, account.phone = self, phone
+        account.create(settings)
+        settings.sipConfig.authCreds.clear()
 
     def _dial(self, name: str, to: str, caller: str) -> None:
         line = self.lines[name] = Line(self, name)
@@ -266,8 +307,9 @@ def _op(code: int) -> Any:
     return prm
 
 
-def _endpoint(rtp_port: int) -> tuple[Any, int, Account]:
-    """A started endpoint without threads of its own for SIP, without a sound card, speaking A-law and mu-law."""
+def _endpoint(rtp_port: int) -> tuple[Any, int, Any]:
+    """A started endpoint without threads of its own for SIP, without a sound card, speaking A-law and mu-law; its port, and what
+    its accounts have in common."""
     endpoint = pj.Endpoint()
     endpoint.libCreate()
     config = pj.EpConfig()
@@ -292,9 +334,7 @@ def _endpoint(rtp_port: int) -> tuple[Any, int, Account]:
     media = settings.mediaConfig.transportConfig
     media.port, media.portRange, media.boundAddress = rtp_port, 2 * CALLS_PER_WORKER + 8, "127.0.0.1"
     settings.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
-    account = Account()
-    account.create(settings)
-    return endpoint, port, account
+    return endpoint, port, settings
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A desk phone with an operator at it. `skills` by company; none at all: every company and everything."""
+    """A desk phone with an operator at it. `skills` by company, none named: all of them; no company at all: every one."""
 
     phone: str
     operator: str
@@ -70,7 +70,8 @@ class Desk:
         """Whether this operator can serve such a call at all."""
         if not self.skills:
             return True
-        return need.company in self.skills and need.skills <= self.skills[need.company]
+        skills = self.skills.get(need.company)
+        return skills is not None and (not skills or need.skills <= skills)
 
     def ready(self, now: datetime) -> bool:
         """Whether they may be rung, as far as they themselves go."""
