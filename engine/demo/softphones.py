@@ -333,7 +333,6 @@ class PhoneNetwork:
                 self._board.release(call.name)
         call.take(event)
 
-
     def _at_desk(self, worker: Worker, event: Event) -> None:
         """A registered phone is called at its own address, past the switchboard."""
         caller, name = caller_of(event["caller"])

@@ -139,7 +139,6 @@ def _paths() -> Schema:
         ),
         **_desk_paths(),
         **_hotline_paths(),
-        **_desk_paths(),
         "/api/v1/calls": _get(
             "Calls, newest first", _answers(_list("calls", "Call"), 401, 422), COMPANY, TICKET, LIMIT
         ),
@@ -257,40 +256,8 @@ def _hotline_paths() -> Schema:
     }
 
 
-def _desk_paths() -> Schema:
-    anything: Schema = {"type": "object"}
-    phone = _path("phone")
-
-    def post(what: str, parameters: list[Schema], answers: Schema, body: type[msgspec.Struct] | None) -> Schema:
-        operation: Schema = {"summary": what, "tags": ["operators"], "parameters": parameters, "responses": answers}
-        if body is not None:
-            operation["requestBody"] = {"content": _json(_ref(body.__name__))}
-        return {"post": operation}
-
-    refused = (401, 403, 404, 409, 422)
-    called = _answers(anything, *refused, status=202, what="The desk phone rings")
-    verb = {**_path("verb"), "schema": {"type": "string", "enum": list(desk.VERBS)}}
-    return {
-        "/api/v1/desks": _get("Desk phones: who sits there, what goes on", _answers(anything, 401)),
-        "/api/v1/desks/{phone}/sign-in": post("Sit down", [phone], _answers(anything, *refused), desk.SignIn),
-        "/api/v1/desks/{phone}/sign-out": post("Leave", [phone], _answers(anything, *refused), None),
-        "/api/v1/tickets/{number}/calls": post(
-            "Ring a desk phone, then the other side", [NUMBER], called, desk.NewCall
-        ),
-        "/api/v1/tickets/{number}/calls/{call}/{verb}": post(
-            "Change a talk that goes on; a body for add and transfer alone",
-            [NUMBER, _path("call"), verb],
-            _answers(anything, *refused),
-            desk.Bring,
-        ),
-    }
-
-
 def _schemas() -> Schema:
     bodies = [
-        desk.SignIn,
-        desk.NewCall,
-        desk.Bring,
         hotline.NewNews,
         desk.SignIn,
         desk.NewCall,
