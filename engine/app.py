@@ -164,6 +164,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
         )
+        deps = replace(deps, operators=await _operators(settings, deps))
         fallback = AsteriskStandIn(
             settings.recordings, ami.db_put, ami.db_del, settings.inside("sounds"), voice
         )
