@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -30,6 +29,7 @@ from engine.console.api import sms as sms_api
 from engine.console.app import make_app
 from engine.console.deps import Component, ConsoleDeps
 from engine.console.deps import Settings as ConsoleSettings
+from engine.console.pages import answer
 from engine.domain import wording
 from engine.domain.company import Company, whom
 from engine.domain.errors import DozvonError, VoiceFailed
@@ -46,6 +46,7 @@ from engine.flows.alarm import Alarms
 from engine.flows.deps import FAILPOINTS, Deps
 from engine.flows.desk import Operators
 from engine.flows.gate import Gate, Gates
+from engine.flows.links import Links
 from engine.flows.texting import Post
 from engine.flows.watchdog import Probe, Watchdog
 from engine.hooks import WebHooks
@@ -148,12 +149,14 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         hooks = await stack.enter_async_context(WebHooks(secrets.webhook_secret))
         alarm_calls = CallFiles(settings.inside("asterisk", "spool"), trunks[0])
         texts = await stack.enter_async_context(_texts(settings, secrets))
+        links = Links(settings.console_url, secrets.console_secret, settings.sms.link_for)
         deps = Deps(
             store=store,
             phone=phone,
             voice=voice,
             recordings=recordings,
             texts=texts.texts,
+            link=links.to if settings.sms.links else lambda _: None,
             texting=_text_rules(settings),
             clock=clock,
             companies=folders,
@@ -175,7 +178,11 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         watchdog = Watchdog(deps, service, alarms, len(trunks), _probes(ami, trunks, upkeep), sentry.beat)
         post = service.post if settings.sms.providers else None
         health = Health(ari, ami, voice, folders, alarms, post, upkeep.components)
-        attach = partial(sms_api.attach, hooks=texts.hooks, heard=service.heard)
+
+        def attach(pages: web.Application) -> None:
+            sms_api.attach(pages, texts.hooks, service.heard)
+            answer.attach(pages, links)
+
         await stack.enter_async_context(
             _console(settings, deps, store, recordings, RecordingMute(ari, ami), health, attach)
         )

@@ -214,13 +214,14 @@ class Walker:
                 ]
 
     def _text(self, state: Walk, ticket: Ticket, callee: Callee, template: str, now: datetime) -> TextQueued:
+        text = f"{self.ticket}-{state.length + 1}"
         if template == "taken":
             body = wording.taken_text(self.ticket, ticket.accepted.name if ticket.accepted else None)
         else:
-            body = wording.ticket_text(self.ticket, ticket)
+            body = wording.ticket_text(self.ticket, ticket, self.d.link(text))
         return TextQueued(
             at=now,
-            text=f"{self.ticket}-{state.length + 1}",
+            text=text,
             number=callee.numbers[0],
             body=body,
             contact=callee.contact,
