@@ -153,13 +153,16 @@ def _where_and_message(s: Setting, about: Classify, cause: Cause | None) -> Dial
 
 def _advice(s: Setting, cause: Cause) -> Dialogue:
     """What to do until somebody comes; and who else must know, at once."""
-    tell = cause.said(s.words.language).tell
-    if tell:
-        yield Say((tell,))
-    if cause.hand_over and s.company.services.get(cause.hand_over):
-        yield Say((s.words.connecting,))
-        if (yield HandOver(cause.hand_over)) is None:
-            yield Say((s.words.not_connected,))
+    w = s.words
+    advice = cause.said(w.language).tell
+    tell: Parts = (advice,) if advice else ()
+    if cause.hand_over is None or not s.company.services.get(cause.hand_over):
+        if tell:
+            yield Say(tell)
+        return
+    brief = w.for_service(s.company, cause, s.premises)
+    if (yield HandOver(cause.hand_over, (*tell, w.connecting), brief)) is None:
+        yield Say((w.not_connected,))
 
 
 def _choose(s: Setting, group: str) -> Generator[Move, Heard, str | None]:

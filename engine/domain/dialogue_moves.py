@@ -89,9 +89,12 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Connect the caller with a service of the company's (gas: 104, 112) at once. Comes back: «talked», or None."""
+    """Ring a service of the company's (gas: 104, 112) at once, say `parts` to the caller meanwhile and `brief` to whoever answers
+    there, then connect the two. Comes back: «talked», or None."""
 
     service: str
+    parts: Parts = ()
+    brief: Parts = ()
 
 
 @dataclass(frozen=True, slots=True)

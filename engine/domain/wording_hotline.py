@@ -171,6 +171,11 @@ class Words:
             f"Вы набрали: {digits(value)}." if self.language == "ru" else f"You entered {self.digits(value)}."
         )
 
+    def for_service(self, company: Company, cause: Cause, premises: Premises) -> Parts:
+        """What the service hears before it is connected: of worth even if the caller has left, as they were told to."""
+        where = place(premises)
+        return (f"{company.title}, аварийная служба.", f"{cause.title}.", f"{where}.", "Соединяем с жильцом.")
+
     def call_back_greeting(self, company: Company) -> str:
         """To the resident whom we ring."""
         ru = self.language == "ru"

@@ -146,7 +146,9 @@ class Acts:
 
     async def _handover(self, move: moves.HandOver) -> str | None:
         call = self.call
-        talked = await services.hand_over(call.leg, call.ticket, call.company, move.service, self.d)
+        talked = await services.hand_over(
+            self.talk, call.ticket, call.company, move.service, move.parts, move.brief, self.d
+        )
         return "talked" if talked else None
 
     async def _calloperator(self, move: moves.CallOperator) -> str | None:

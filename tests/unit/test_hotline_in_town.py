@@ -163,14 +163,30 @@ async def test_gas_is_bridged_to_the_service() -> None:
         await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
         while len([e for e in built.events(ticket, CallStarted) if e.kind is CallKind.UTILITY]) < 1:
             await asyncio.sleep(0.1)
-        await call.holds(3)
+        await call.holds(8)
         assert frozenset((call.id, f"{ticket}-u1")) in built.network.bridges
         said = built.heard(0)
         assert "откройте окна" in said.lower()
+        briefed = next(one for one in built.network.calls if one.number == GAS)
+        assert "Запах газа. улица Ленина, дом 15, квартира 42." in heard_by(built, briefed)
         ended = await built.until(ticket, CallEnded)
         assert ended.call == f"{ticket}-u1"
         assert ended.seconds > 15
         await call.hangs_up()
+
+
+@virtual
+async def test_the_gas_service_is_told_even_if_the_caller_has_run() -> None:
+    async with town() as built:
+        built.phone(GAS).rings(5).answers().holds(30)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        await call.holds(1)
+        await call.hangs_up()
+        await built.until(ticket, CallEnded, 2)
+        briefed = next(one for one in built.network.calls if one.number == GAS)
+        assert "Запах газа. улица Ленина, дом 15, квартира 42." in heard_by(built, briefed)
 
 
 @virtual
