@@ -28,6 +28,10 @@ class ConfigError(DozvonError, ValueError):
     """The settings cannot be used; the text lists every mistake as `file:line:column: what is wrong; what to do`."""
 
 
+class CannotStart(DozvonError):
+    """The engine cannot do its work as it is set up; the text says why and what to do."""
+
+
 def _as_list(value: object) -> object:
     return [part for part in value.split(",") if part] if isinstance(value, str) else value
 

@@ -17,7 +17,22 @@ TOOLS = {"share", "workers", "__version__"}
 """Know nothing of the house: where packaged files lie, worker processes."""
 ADAPTERS = {"asterisk", "store", "recordings", "speech", "sms", "hooks", "files"}
 CONSOLE = {"console"}
-EDGE = {"__main__", "cli", "app", "service", "up", "sentry", "upkeep", "config", "logs", "secrets", "demo"}
+EDGE = {
+    "front",
+    "jobs",
+    "health",
+    "__main__",
+    "cli",
+    "app",
+    "service",
+    "up",
+    "sentry",
+    "upkeep",
+    "config",
+    "logs",
+    "secrets",
+    "demo",
+}
 
 MAY_KNOW = {
     **dict.fromkeys(DOMAIN, DOMAIN),
