@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from math import ceil
 
 from engine.domain.events import (
@@ -45,6 +46,16 @@ class Rules:
     offer_every: timedelta = timedelta(minutes=1)
     usual_talk: timedelta = timedelta(minutes=3)
     """Until talks were measured."""
+
+
+class Why(Enum):
+    """Why an operator is wanted."""
+
+    CALLER = "caller"
+    PROMISE = "promise"
+    """To call somebody back."""
+    STAFF = "staff"
+    """A colleague asks."""
 
 
 @dataclass(frozen=True, slots=True)

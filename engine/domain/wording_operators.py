@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.domain.company import Company
 from engine.domain.model import CallKind
+from engine.domain.queueing import Why
 from engine.domain.spoken import digits
 from engine.domain.ticket import Ticket
 from engine.domain.wording import CLASS_WORDS, STAFF_CALLS, Parts, place
@@ -20,8 +21,10 @@ STILL_BUSY = "Вы просили перезвонить. Операторы е�
 CALLING = "Звоним."
 NO_ANSWER = "Абонент не отвечает."
 A_CALL_BACK = "Обратный звонок."
-SIGNED_IN = "Вы на смене."
-SIGNED_OUT = "Смена окончена."
+A_COLLEAGUE = "Звонит сотрудник."
+FIRST_WORDS = {Why.PROMISE: A_CALL_BACK, Why.STAFF: A_COLLEAGUE}
+GO_BACK = "Чтобы вернуться, нажмите решётку. Или оставайтесь на линии."
+OPERATOR_KEY = "Оператор: ноль."
 OPERATOR_CALLS = "Здравствуйте. Вам звонит диспетчер аварийной службы. Разговор записывается."
 NO_OPERATOR = "Оператора сейчас нет."
 
@@ -39,12 +42,12 @@ def _minutes(count: int) -> str:
     return "минут"
 
 
-def whispered(company: Company, number: int, ticket: Ticket, *, call_back: bool = False) -> Parts:
+def whispered(company: Company, number: int, ticket: Ticket, why: Why = Why.CALLER) -> Parts:
     """What the operator hears before the caller is put through: whose name to answer with, and what is known."""
     kind = CLASS_WORDS[ticket.urgency] if ticket.urgency else "Заявка"
     parts = [f"{company.title}.", f"{kind} {digits(number)}."]
-    if call_back:
-        parts.insert(0, A_CALL_BACK)
+    if why in FIRST_WORDS:
+        parts.insert(0, FIRST_WORDS[why])
     if ticket.premises.address:
         parts.append(f"{place(ticket.premises)}.")
     return tuple(parts)
@@ -60,6 +63,6 @@ def fixed_operator_parts() -> Parts:
     places = [part for number in range(1, 6) for part in place_in_queue(number, number)]
     return (
         *(CHOICES, MESSAGE_ONLY, CONNECTED, WILL_CALL_BACK, OPERATORS_LEFT, YOUR_CALL_BACK, STILL_BUSY),
-        *(CALLING, NO_ANSWER, A_CALL_BACK, SIGNED_IN, SIGNED_OUT, OPERATOR_CALLS, NO_OPERATOR),
+        *(CALLING, NO_ANSWER, A_CALL_BACK, A_COLLEAGUE, OPERATOR_CALLS, NO_OPERATOR, OPERATOR_KEY, GO_BACK),
         *places,
     )

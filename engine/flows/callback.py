@@ -26,6 +26,7 @@ from engine.domain.queueing import (
     Settled,
     Try,
     Waiting,
+    Why,
     next_for,
 )
 from engine.domain.ticket import Ticket
@@ -84,7 +85,7 @@ async def _try(hall: Hall, ticket: int, promise: Promise, alone_from: datetime) 
         await asyncio.sleep(LONGEST_NAP_SECONDS)
         return
     waiting = Waiting(promise.call, need_of(company, state.did), promise.since)
-    wanted = Wanted(ticket, company, promise.number, waiting, call_back=True)
+    wanted = Wanted(ticket, company, promise.number, waiting, Why.PROMISE)
     with hall.room.place(waiting) as place:
         desk = await _desk(hall, ticket, place, alone_from)
     if desk is None:

@@ -67,6 +67,10 @@ class Operators(Protocol):
         """Take up a caller whom an earlier engine had connected with an operator. False: they were not."""
         ...
 
+    async def consult(self, talk: Conversation, ticket: int, company: Company) -> bool:
+        """Let a colleague on the line speak with an operator about the ticket. False: there is none. Raises `HungUp`."""
+        ...
+
     def promised(self, ticket: int) -> None:
         """The ticket promises a call back: see that it is kept."""
         ...

@@ -28,7 +28,7 @@ from engine.domain.events import (
     QueueLeft,
 )
 from engine.domain.model import CallKind, Line
-from engine.domain.queueing import Desk, Promise, Rules, Waiting
+from engine.domain.queueing import Desk, Promise, Rules, Waiting, Why
 from engine.domain.wording import your_number
 from engine.flows import callback
 from engine.flows.conversation import Conversation
@@ -174,6 +174,17 @@ class Operators:
             case "no_operator":
                 await talk.say(wording.OPERATORS_LEFT)
         return False
+
+    async def consult(self, talk: Conversation, ticket: int, company: Company) -> bool:
+        """Let a colleague on the line, who is called about the ticket, speak with an operator. False: there is none.
+
+        Raises `HungUp` when the colleague is gone.
+        """
+        if not self.on_duty(company, None):
+            return False
+        waiting = Waiting(talk.leg.id, need_of(company, None), self._d.clock.now())
+        wanted = Wanted(ticket, company, talk.leg.number, waiting, Why.STAFF)
+        return await wait(self._hall, talk, wanted) != "no_operator"
 
     async def _promise(self, talk: Conversation, ticket: int, waiting: Waiting) -> None:
         """Promise to call back: the fact first, then the words."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import structlog
 
-from engine.domain import wording
+from engine.domain import wording, wording_operators
 from engine.domain.errors import AttemptExists, HungUp, NotKnown, TelephonyAway, TicketIsClosed, VoiceFailed
 from engine.domain.escalation import Ring, may_ring
 from engine.domain.events import (
@@ -26,7 +26,7 @@ from engine.domain.model import CallKind, Outcome, Purpose, Urgency, Via
 from engine.domain.ticket import Ticket
 from engine.flows import connect, verbs
 from engine.flows.conversation import Conversation
-from engine.flows.deps import Deps
+from engine.flows.deps import Deps, Operators
 from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()
@@ -160,6 +160,8 @@ class Attempt:
         while silences < (1 if machine.is_set() and not keyed else ASKINGS):
             ticket = Ticket.of(await d.store.history(self.ticket))
             parts = (*wording.briefing(self.ticket, ticket), wording.accept_prompt(key), wording.MENU)
+            if self._operators(d) is not None:
+                parts = (*parts, wording_operators.OPERATOR_KEY)
             pressed = await talk.ask(*parts, keys=ANY_KEY, wait=KEY_WAIT_SECONDS)
             await self._note_key(pressed, "accept", d)
             keyed = keyed or pressed is not None
@@ -171,6 +173,8 @@ class Attempt:
                 return await self._decline(talk, d)
             elif pressed == "4":
                 await self._connect(talk, d)
+            elif pressed == "0":
+                await self._consult(talk, d)
             elif pressed != "3":
                 await talk.say(wording.WRONG_KEY)
         await talk.say(wording.NO_KEY)
@@ -181,6 +185,21 @@ class Attempt:
         assert self._limit is not None
         self._limit.reschedule(None)
         await connect.with_resident(talk, self.ticket, d)
+        self._limit.reschedule(asyncio.get_running_loop().time() + d.robocall_seconds)
+
+    def _operators(self, d: Deps) -> Operators | None:
+        """The operators' room, if somebody is there who speaks for the company."""
+        company = next((one for one in d.companies() if one.id == self.company), None)
+        staffed = company is not None and d.operators is not None and d.operators.on_duty(company, None)
+        return d.operators if staffed else None
+
+    async def _consult(self, talk: Conversation, d: Deps) -> None:
+        """An operator, if one is on duty; then the question again."""
+        assert self._limit is not None
+        self._limit.reschedule(None)
+        room = self._operators(d)
+        if room is None or not await room.consult(talk, self.ticket, d.company(self.company)):
+            await talk.say(wording_operators.NO_OPERATOR)
         self._limit.reschedule(asyncio.get_running_loop().time() + d.robocall_seconds)
 
     async def _accept(self, talk: Conversation, d: Deps) -> Outcome:

@@ -14,7 +14,7 @@ from engine.domain.company import Company
 from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
 from engine.domain.events import DeadlineBroken, OperatorAnswered, OperatorMissed, OperatorRang, QueueLeft
 from engine.domain.model import CallKind
-from engine.domain.queueing import ANSWER_CLOCK, Desk, Need, Rules, Waiting
+from engine.domain.queueing import ANSWER_CLOCK, Desk, Need, Rules, Waiting, Why
 from engine.domain.ticket import Ticket
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
@@ -27,8 +27,8 @@ from engine.ports import DialFailed, Sound
 log = structlog.get_logger()
 
 AWAY_PAUSE_SECONDS = 1.0
-Choice = Literal["talked", "message", "callback", "no_operator"]
-CHOICES: dict[str, Choice] = {"1": "message", "2": "callback"}
+Choice = Literal["talked", "message", "callback", "back", "no_operator"]
+CHOICES: dict[str, Choice] = {"1": "message", "2": "callback", "#": "back"}
 
 
 @dataclass(eq=False)
@@ -45,13 +45,13 @@ class Hall:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Somebody for whom an operator is wanted; `number` is theirs."""
+    """Somebody for whom an operator is wanted, and why; `number` is theirs."""
 
     ticket: int
     company: Company
     number: str | None
     waiting: Waiting
-    call_back: bool = False
+    why: Why = Why.CALLER
 
 
 def need_of(company: Company, did: str | None) -> Need:
@@ -99,8 +99,11 @@ async def _stand(hall: Hall, talk: Conversation, wanted: Wanted) -> tuple[Table 
 async def _pass_time(hall: Hall, talk: Conversation, place: Place, wanted: Wanted) -> Choice:
     """Position, expected wait and the choices; music; and again each minute."""
     loop, every = asyncio.get_running_loop(), hall.rules.offer_every.total_seconds()
-    offers_call_back = not wanted.call_back and wanted.number is not None
-    keys, menu = ("12", wording.CHOICES) if offers_call_back else ("1", wording.MESSAGE_ONLY)
+    keys, menu = ("12", wording.CHOICES) if wanted.number is not None else ("1", wording.MESSAGE_ONLY)
+    if wanted.why is Why.PROMISE:
+        keys, menu = "1", wording.MESSAGE_ONLY
+    elif wanted.why is Why.STAFF:
+        keys, menu = "#", wording.GO_BACK
     while True:
         began = loop.time()
         number, minutes = hall.room.standing(place)
@@ -162,7 +165,7 @@ class _Shift:
             state = Ticket.of(await d.store.history(ticket))
             async with rung(ticket, party, d, self.call) as leg:
                 talk = Conversation(leg, d.voice)
-                await talk.say(*wording.whispered(wanted.company, ticket, state, call_back=wanted.call_back))
+                await talk.say(*wording.whispered(wanted.company, ticket, state, wanted.why))
                 if self.answered.done():
                     return  # the caller is gone
                 table = await self._take()
@@ -227,8 +230,8 @@ def desk_party(phone: str, company: Company, number: str | None, rules: Rules) -
 async def _watch_clock(hall: Hall, wanted: Wanted) -> None:
     """A call that no operator answers in time breaks the law's clock: that is a fact of the ticket, once."""
     d, due = hall.d, wanted.waiting.since + hall.rules.answer_within
-    if wanted.call_back:
-        return  # the promise has a clock of its own
+    if wanted.why is not Why.CALLER:
+        return  # a promise has a clock of its own, and a colleague none
     history = await d.store.history(wanted.ticket)
     if any(isinstance(event, DeadlineBroken) and event.clock == ANSWER_CLOCK for event in history):
         return

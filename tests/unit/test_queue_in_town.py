@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.domain.errors import StoreFailed
 from engine.domain.events import (
+    Accepted,
     CallBackEnded,
     CallBackPromised,
     CallBackTried,
@@ -576,4 +577,45 @@ async def test_the_other_side_does_not_answer() -> None:
         desk = await office.phone(OLGA).rang()
         await desk.ended()
         assert "Абонент не отвечает." in office.hears(desk)
+        await quiet(office)
+
+
+@virtual
+async def test_zero_in_a_robocall_reaches_the_operator_and_comes_back_to_the_question() -> None:
+    async with Office.open(OLGA) as office:
+        office.phone(OLGA).answers().holds(20).hangs_up()
+        office.phone(FIRST).answers().presses("0", after=1).holds(35).presses_accept_key()
+        ticket = await office.emergency()
+        await office.until(ticket, OperatorAnswered)
+        await office.until(ticket, PartiesConnected)
+        await asyncio.sleep(1)
+        assert live(office, OLGA, FIRST) in office.network.bridges
+        assert office.hears(office.phone(OLGA).history[0]).startswith("Звонит сотрудник. Демо.")
+        accepted = await office.until(ticket, Accepted)
+        assert accepted.contact == "plumber1"
+        assert "Оператор: ноль." in office.hears(office.phone(FIRST).history[0])
+        await quiet(office)
+        assert not office.events(ticket, DeadlineBroken)
+
+
+@virtual
+async def test_zero_without_an_operator_says_so() -> None:
+    async with Office.open() as office:
+        office.phone(FIRST).answers().presses("0", after=1).presses_accept_key(after=8)
+        ticket = await office.emergency()
+        await office.until(ticket, Accepted)
+        heard = office.hears(office.phone(FIRST).history[0])
+        assert "Оператора сейчас нет." in heard
+        assert "Оператор: ноль." not in heard
+        await quiet(office)
+
+
+@virtual
+async def test_a_colleague_may_turn_back_from_the_queue() -> None:
+    async with Office.open(OLGA) as office:
+        office.phone(OLGA).rings_out()
+        office.phone(FIRST).answers().presses("0", after=1).presses("#", after=6).presses_accept_key(after=3)
+        ticket = await office.emergency()
+        await office.until(ticket, Accepted)
+        assert office.events(ticket, QueueLeft)[0].reason == "back"
         await quiet(office)
