@@ -60,6 +60,7 @@ async def console(
     attach(pages)
     runner = web.AppRunner(pages, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
+    await _leave_link(settings, store)  # before anybody can be told that we are ready
     try:
         try:
             await web.TCPSite(runner, settings.console.host, settings.console_port).start()
@@ -68,7 +69,6 @@ async def console(
                 f"the console's port {settings.console_port} cannot be used ({error.strerror}): "
                 f"another program has it; set DOZVON_BASE_PORT (now {settings.base_port}) to another block of ports"
             ) from error
-        await _leave_link(settings, store)
         yield
     finally:
         await runner.cleanup()
