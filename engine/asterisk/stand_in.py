@@ -110,9 +110,9 @@ class AsteriskStandIn:
         notes: dict[str, list[str]] = {}
         for key, _, value in lines:
             notes.setdefault(key, []).append(value)
-        started = datetime.fromtimestamp(int(notes["started"][0]), UTC)
+        started = _instant(notes["started"][0])
         if "ended" in notes:
-            ended = datetime.fromtimestamp(int(notes["ended"][-1]), UTC)
+            ended = _instant(notes["ended"][-1])
         else:
             touched = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             if (datetime.now(UTC) - touched).total_seconds() < GIVEN_UP_SECONDS:
@@ -137,17 +137,21 @@ class AsteriskStandIn:
 def _legs(lines: Sequence[tuple[str, str]], ended: datetime) -> Iterator[StoodInLeg]:
     """The phones that were picked up, in the order of the notes: `rang`, then `leg` and `leg_at`, then `left_at`, if it came to that."""
     number, leg, begun = "", None, None
-    for key, value in (*lines, ("left_at", str(int(ended.timestamp())))):
+    for key, value in (*lines, ("left_at", str(ended.timestamp()))):
         match key:
             case "rang":
                 number = value
             case "leg":
                 leg = value
             case "leg_at":
-                begun = datetime.fromtimestamp(int(value), UTC)
+                begun = _instant(value)
             case "left_at" if leg is not None and begun is not None:
-                yield StoodInLeg(leg, number, begun, datetime.fromtimestamp(int(value), UTC))
+                yield StoodInLeg(leg, number, begun, _instant(value))
                 leg = begun = None
+
+
+def _instant(seconds: str) -> datetime:
+    return datetime.fromtimestamp(float(seconds), UTC)
 
 
 def _lay(sound: Path, into: Path) -> None:

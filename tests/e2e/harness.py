@@ -41,6 +41,14 @@ STOP_SECONDS = 8.0
 EVENT_SECONDS = 15.0
 POLL_SECONDS = 0.04
 RTP_PORTS = 200
+SHORT_FALLBACK = {
+    "fallback_silence_seconds": 1,
+    "fallback_message_seconds": 10,
+    "fallback_ring_seconds": 3,
+    "fallback_confirm_seconds": 2,
+    "fallback_rounds": 1,
+}
+"""The dialplan by itself is more patient than a test can be."""
 KEPT = {"asterisk", "secrets.json", "sounds", "recordings"}
 """What of the data directory outlives a test: Asterisk's tree, the secrets, the prompts (slow to speak), and the folder in
 which Asterisk begins its recordings, though nothing in it."""
@@ -112,7 +120,7 @@ def asterisk_settings(data_dir: Path, base_port: int) -> AsteriskSettings:
     settings = config.load(environment=environment)
     secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
     made = up.asterisk_settings(settings, secrets)
-    return dataclasses.replace(made, prefix=PREFIX, rtp_ports=RTP_PORTS)
+    return dataclasses.replace(made, prefix=PREFIX, rtp_ports=RTP_PORTS, **SHORT_FALLBACK)
 
 
 @dataclass

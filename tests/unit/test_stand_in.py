@@ -25,7 +25,7 @@ status=BUSY
 left_at=1795290010
 rang={SECOND}
 leg=1795.2
-leg_at=1795290012
+leg_at=1795290012.250
 accepted={SECOND}
 status=ANSWER
 left_at=1795290040
@@ -61,7 +61,10 @@ CALL = StoodInCall(
     accepted_by=SECOND,
     legs=(
         StoodInLeg(
-            "1795.2", SECOND, datetime.fromtimestamp(1795290012, UTC), datetime.fromtimestamp(1795290040, UTC)
+            "1795.2",
+            SECOND,
+            datetime.fromtimestamp(1795290012.25, UTC),
+            datetime.fromtimestamp(1795290040, UTC),
         ),
     ),
 )
@@ -107,7 +110,7 @@ async def test_who_took_the_call_has_the_ticket() -> None:
             ("1795.1", CallKind.FALLBACK, RESIDENT),
             ("1795.2", CallKind.ROBOCALL, SECOND),
         ]
-        assert [ended.seconds for ended in town.events(1001, CallEnded)] == [28.0, 41.0]
+        assert [ended.seconds for ended in town.events(1001, CallEnded)] == [27.75, 41.0]
         (accepted,) = town.events(1001, Accepted)
         assert (accepted.contact, accepted.via) == ("plumber2", Via.CALL)
         assert await stand_in.take_over(notes, town.d) == 0
