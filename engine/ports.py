@@ -464,7 +464,7 @@ class AlarmCalls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoodInLeg:
-    """A member of staff who picked up while the dialplan was by itself. `id` names the recording; instants are to the second."""
+    """A member of staff who picked up while the dialplan was by itself. `id` names the recording."""
 
     id: str
     number: str
