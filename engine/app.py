@@ -30,6 +30,7 @@ from engine.domain.texts import TextRules
 from engine.files.desks import DeskFile
 from engine.files.watch import Companies, company_folders, import_company
 from engine.flows.alarm import Alarms
+from engine.flows.callers import Callers, CallLimits
 from engine.flows.deps import FAILPOINTS, Deps
 from engine.flows.desk import Operators
 from engine.flows.gate import Gate, Gates
@@ -140,6 +141,9 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             hooks=hooks,
             alarm_calls=alarm_calls,
             reached=_killer(settings.failpoint),
+            callers=Callers(
+                CallLimits(settings.calls.calls_of_a_caller, at_once=settings.calls.calls_at_once)
+            ),
             robocall_seconds=settings.calls.robocall_for.total_seconds(),
             message_seconds=settings.calls.message_for.total_seconds(),
         )

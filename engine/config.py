@@ -130,6 +130,10 @@ class CallsPart(Shape):
     """The longest message that a resident may leave."""
     robocall_for: Duration = timedelta(seconds=120)
     """The longest that one robocall may talk."""
+    calls_of_a_caller: Annotated[int, Field(ge=1)] = 8
+    """More calls of one number within ten minutes are offered the choice of an emergency alone."""
+    calls_at_once: Annotated[int, Field(ge=1)] = 500
+    """The same for all calls to the hotline at the same time."""
 
 
 class OperatorsPart(Shape):

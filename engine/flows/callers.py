@@ -20,7 +20,7 @@ class CallLimits:
     of_a_caller: int = 8
     """Calls of one number within `within`."""
     within: timedelta = timedelta(minutes=10)
-    at_once: int = 150
+    at_once: int = 500
     """Calls to the hotline at the same time."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -166,3 +167,20 @@ def test_what_runs_and_what_meets_it() -> None:
 def test_a_company_may_set_its_own() -> None:
     own = {"localise": timedelta(minutes=20)}
     assert clocks.planned(OPENED, "localise", "Europe/Moscow", own) == OPENED + timedelta(minutes=20)
+
+
+def test_the_examples_of_the_documentation_are_sound(tmp_path: Path) -> None:
+    company = load_company(ROOT / "engine/demo/company", ROOT / "escalation_policies").company
+    assert company is not None
+    houses = {"sadovaya7": company.houses["lenina15"]}
+    text = (ROOT / "docs/hotline.md").read_text()
+    blocks = dict(re.findall(r"^### (\w+\.\w+)\n.*?^```\w+\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    for name, block in blocks.items():
+        (tmp_path / name).write_text(block)
+    _, findings = read_catalogue(tmp_path / "catalogue.yaml", "catalogue.yaml", CATALOGUE)
+    notices, wrong = read_outages(tmp_path / "outages.yaml", "outages.yaml", houses, "Europe/Samara")
+    meters, bad = read_meters(tmp_path / "meters.csv", "meters.csv", houses)
+    assert not [*findings, *wrong, *bad]
+    assert (len(notices), len(meters)) == (1, 1)
+    for name, law in clocks.LAWS.items():
+        assert f"`{name}`" in text or law.met_by in ({"answered"}, {"taken"}), name
