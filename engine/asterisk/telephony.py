@@ -19,6 +19,7 @@ from . import amd
 from .ari import events, model
 from .ari.client import AriClient
 from .ari.errors import AriError, BadRequest, Conflict, NotFound, Unavailable, Unprocessable, WrongState
+from .ari.events import Subscription
 from .errands import Errands
 from .leg import AsteriskLeg
 from .outcomes import outcome_of
@@ -268,7 +269,7 @@ class AsteriskTelephony:
             await asyncio.shield(made)
             yield
         finally:
-            await self._errands.finish(self._unmake_bridge(id, made), "unmake-bridge")
+            await self._errands.finish(self._unmake_bridge(id, made, legs), "unmake-bridge")
 
     async def _make_bridge(self, id: str, legs: Sequence[Leg]) -> None:
         try:
@@ -290,16 +291,22 @@ class AsteriskTelephony:
         except AriError as error:
             raise TelephonyAway(str(error)) from error
 
-    async def _unmake_bridge(self, id: str, made: asyncio.Task[None]) -> None:
-        """Returns when the bridge has let go of its channels, so that they can be played to."""
+    async def _unmake_bridge(self, id: str, made: asyncio.Task[None], legs: Sequence[Leg]) -> None:
+        """Returns when the bridge has let go of its channels, so that they can be played to, or when nobody is left to be."""
         await asyncio.wait({made})
         with self._ari.subscribe(events.bridge(id)) as news:
             if not await self._surely(lambda: self._ari.bridges.destroy(id)):
                 return
-            with suppress(TimeoutError, AriError):
-                async with asyncio.timeout(LET_GO_SECONDS):
-                    while not isinstance(await news.get(), model.BridgeDestroyed):
-                        pass
+            waits = [
+                asyncio.create_task(_destroyed(news), name="bridge destroyed"),
+                asyncio.create_task(_all_ended(legs), name="bridge empty"),
+            ]
+            try:
+                await asyncio.wait(waits, timeout=LET_GO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
 
     async def _surely(self, clear_up: Callable[[], Awaitable[None]]) -> bool:
         """Do it, again and again while Asterisk is away: nothing may be left behind. False: it was gone before."""
@@ -350,3 +357,14 @@ def _caller_id(dial: Dial) -> str | None:
         return dial.caller_id
     name = re.sub(r'["<>\\\x00-\x1f]', "", dial.caller_name)
     return f'"{name}" <{dial.caller_id or ""}>'
+
+
+async def _destroyed(news: Subscription) -> None:
+    with suppress(AriError):
+        while not isinstance(await news.get(), model.BridgeDestroyed):
+            pass
+
+
+async def _all_ended(legs: Sequence[Leg]) -> None:
+    for leg in legs:
+        await leg.ended()
