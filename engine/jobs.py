@@ -91,7 +91,7 @@ async def prepared(voice: SpokenVoice, deps: Deps, sentry: Sentry) -> AsyncItera
 
     async def prepare() -> None:
         greetings = [wording.greeting(company) for company in deps.companies()]
-        fixed = (*wording.fixed_parts(), *words("ru").fixed(), *_menus(deps), *fixed_operator_parts())
+        fixed = (*wording.fixed_parts(), *_menus(deps), *words("ru").fixed(), *fixed_operator_parts())
         await voice.prepare([*greetings, *fixed])
         with suppress(VoiceFailed):
             sentry.sound = await voice.speak(wording.alarm_words("loop_stalled", None))
@@ -105,13 +105,13 @@ async def prepared(voice: SpokenVoice, deps: Deps, sentry: Sentry) -> AsyncItera
 
 
 def _menus(deps: Deps) -> Sequence[str]:
-    """What the hotline says of causes, by company: each choice of a menu, and each advice."""
+    """What an emergency's caller hears first, by company: the first menu, and the advice of a hand-over. The rest is rendered when it is
+    first said, and kept."""
     said: dict[str, None] = {}
     for company in deps.companies():
-        for group in company.catalogue.groups:
-            said.update(dict.fromkeys(words("ru").menu(company.catalogue.choices(group))))
-        for cause in company.catalogue.causes.values():
-            said.update(
-                dict.fromkeys(text for text in (cause.words["ru"].tell, cause.words["ru"].ask) if text)
-            )
+        causes = company.catalogue
+        for group in (causes.emergency, causes.ordinary):
+            said.update(dict.fromkeys(words("ru").menu(causes.choices(group))))
+        advice = (one.said("ru").tell for one in causes.causes.values() if one.hand_over)
+        said.update(dict.fromkeys(text for text in advice if text))
     return tuple(said)
