@@ -344,6 +344,17 @@ async def test_a_call_comes_in(world: World) -> None:
     await far.ended(SOON)
 
 
+async def test_a_call_that_was_handed_over_lives_on_without_us(world: World) -> None:
+    call = await world.calls(RESIDENT)
+    async with await comes_in(world) as leg:
+        await leg.answer()
+        await leg.hand_over()
+    await asyncio.sleep(0.3)
+    assert not call.over
+    assert leg.id in await world.telephony.alive()
+    await call.hangs_up()
+
+
 async def test_a_number_written_the_national_way(world: World) -> None:
     if isinstance(world, FakeWorld):
         pytest.skip("the fake network writes numbers one way only")

@@ -35,6 +35,7 @@ from engine.domain.ticket import Status, Ticket
 from engine.files.catalogue import shipped_catalogue
 from engine.flows import deadlines, hotline, verbs
 from engine.flows.callers import Callers, CallLimits
+from engine.ports import StoodInCall
 from tests.fakes.network import FakeCall
 from tests.fakes.time import virtual
 from tests.fakes.town import DID, DIRECTOR, FIRST, RESIDENT, SECOND, SUPERVISOR, Town
@@ -448,6 +449,19 @@ async def test_an_exception_hands_the_caller_to_the_dialplan() -> None:
         assert call.up
         assert not built.events(ticket, CallEnded)
         await call.hangs_up()
+
+        now = (
+            built.clock.now()
+        )  # the dialplan rang the first plumber, who pressed 1; its notes join the ticket that we had begun
+        taken = StoodInCall(call.id, DID, RESIDENT, now, now, spoke=True, rang=(FIRST,), accepted_by=FIRST)
+        built.notes.left.append(taken)
+        await built.service.stood_in()
+        assert list(built.store.timelines) == [ticket]
+        assert built.events(ticket, Accepted)[0].contact == "plumber1"
+        assert built.events(ticket, CallEnded)[0].call == call.id
+        built.notes.left.append(taken)
+        await built.service.stood_in()
+        assert len(built.events(ticket, Accepted)) == 1
 
 
 @virtual
