@@ -36,7 +36,7 @@ PING_SECONDS = 5.0
 PONG_SECONDS = 2.5
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
-EVENT_CLASSES = "system,reporting,user"  # what calls do is seen through ARI
+EVENT_CLASSES = "system,user"  # what calls do is seen through ARI
 MAX_WAITING_EVENTS = 10_000
 
 

@@ -7,6 +7,7 @@ Encrypted files are called `….enc`, and their wrapped keys lie in `CALLID.keys
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -108,9 +109,33 @@ def folder_for(root: Path, company: str, began: date, leg: Path) -> Path:
 
 
 def day_folders(root: Path, company: str = "*") -> Iterator[Path]:
-    """Every day's folder that there is, the latest first."""
-    digits = "[0-9][0-9]"
-    yield from sorted(root.glob(f"{company}/{digits * 2}/{digits}/{digits}"), key=day_of, reverse=True)
+    """Every day's folder that there is, the latest first. Found as they are asked for: there are a thousand after three years."""
+    odd: list[Path] = []
+    companies = [path for path in root.glob("*") if path.is_dir()] if company == "*" else [root / company]
+    yield from heapq.merge(*(_days_of(folder, odd) for folder in companies), key=day_of, reverse=True)
+    yield from odd
+
+
+def _days_of(company: Path, odd: list[Path]) -> Iterator[Path]:
+    """The same of one company; what is called like a day and is none (2026/02/31) goes to `odd`."""
+    for year in _numbered(company, 4):
+        for month in _numbered(year, 2):
+            for day in _numbered(month, 2):
+                if day_of(day) == date.min:
+                    odd.append(day)
+                else:
+                    yield day
+
+
+def _numbered(folder: Path, digits: int) -> list[Path]:
+    """The folders in it that are called by so many digits, the greatest first."""
+    try:
+        found = [
+            e.name for e in os.scandir(folder) if len(e.name) == digits and e.name.isdecimal() and e.is_dir()
+        ]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(found, reverse=True)]
 
 
 def day_of(folder: Path) -> date:

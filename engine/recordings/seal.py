@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -133,6 +133,8 @@ class Chain:
         self._last: Link | None = None
         self._end: tuple[Path, int] | None = None
         """The file that `_last` stands in, and how long it was: another length means that somebody else went on."""
+        self._seen: dict[Path, tuple[int, set[str]]] = {}
+        """What `sealed` has read so far of each day's chain: bytes, and the recordings that were sealed in them."""
 
     def append(
         self,
@@ -165,12 +167,30 @@ class Chain:
 
     def sealed(self, recording: str, since: date) -> bool:
         """Whether the recording was sealed on that day or later."""
-        return any(
-            link.recording == recording and link.what == KEPT
-            for path in chain_files(self._folder)
-            if keep.day_of(path.parent) >= since
-            for link in links(path, strict=False)
-        )
+        for day in keep.day_folders(self._folder.parent, self._folder.name):
+            if keep.day_of(day) < since:
+                return False
+            if recording in self._sealed_in(day / CHAIN):
+                return True
+        return False
+
+    def _sealed_in(self, path: Path) -> set[str]:
+        """The recordings that were sealed in a day's chain. Only what was added since the last time is read: a day has thousands."""
+        read, found = self._seen.get(path, (0, set()))
+        try:
+            with path.open("rb") as file:
+                if (
+                    file.seek(0, os.SEEK_END) < read
+                ):  # a torn line was taken away, or somebody else did something: begin anew
+                    read, found = 0, set()
+                file.seek(read)
+                data = file.read()
+        except FileNotFoundError:
+            return set()
+        whole = data[: data.rfind(b"\n") + 1]
+        found |= {link.recording for link in _readable(whole) if link.what == KEPT}
+        self._seen[path] = (read + len(whole), found)
+        return found
 
     def _path(self, day: date) -> Path:
         return self._folder / f"{day:%Y/%m/%d}" / CHAIN
@@ -219,9 +239,17 @@ def links(path: Path, *, strict: bool = True) -> Iterator[Link]:
 
     Sealing passes it over: a damaged chain must not keep a new recording from being sealed, and `verify` names the damage.
     """
+    if not strict:
+        yield from _readable(path.read_bytes())
+        return
     for line in path.read_bytes().splitlines():
         try:
             yield Link.read(line)
         except ValueError as error:
-            if strict:
-                raise ValueError(f"{path} is damaged ({error}); run `dozvon recordings verify`") from error
+            raise ValueError(f"{path} is damaged ({error}); run `dozvon recordings verify`") from error
+
+
+def _readable(data: bytes) -> Iterator[Link]:
+    for line in data.splitlines():
+        with suppress(ValueError):
+            yield Link.read(line)
