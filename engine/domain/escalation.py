@@ -140,9 +140,8 @@ def _in_step(
     if here and step.how is How.ONE_BY_ONE:
         return Wait(deadline)
     if not due:
-        talking = any(
-            callee.contact == one.contact for callee in walk.people for one in walk.running.values()
-        )
+        busy = {one.contact for one in walk.running.values()}
+        talking = any(one.contact in busy or _expected(walk, policy, step, one, now) for one in walk.people)
         return Wait(deadline) if talking else _leave(walk, policy, step, now)
     when, callee = due[0]
     if now < when:
@@ -159,16 +158,27 @@ def _due(
     """Who may still be rung in this step, and from which instant on; in the order of the tree."""
     busy_with_us = {running.contact for running in walk.running.values()}
     for callee in walk.people:
-        if callee.contact in busy_with_us or callee.contact in walk.declined:
+        if callee.contact in busy_with_us or walk.talking(callee.contact, now):
             continue
-        if walk.uncovered(callee.contact, now) or not may_ring(policy.urgency, callee, now):
+        if not _wanted(walk, policy, step, callee, now):
             continue
         tries = walk.tried.get(callee.contact, [])
-        if _charged(tries) >= _budget(callee, step, tries):
-            continue
         first = began + (SMS_HEAD_START if step.sms is Sms.BEFORE else timedelta(0))
         pause = _pause(step, tries) if tries else timedelta(0)
         yield tries[-1].at + pause if pause else first, callee  # no pause: it is still their turn
+
+
+def _wanted(walk: Walk, policy: Policy, step: Step, callee: Callee, now: datetime) -> bool:
+    """Whether the step still owes the person a call."""
+    if callee.contact in walk.declined or walk.uncovered(callee.contact, now):
+        return False
+    tries = walk.tried.get(callee.contact, [])
+    return may_ring(policy.urgency, callee, now) and _charged(tries) < _budget(callee, step, tries)
+
+
+def _expected(walk: Walk, policy: Policy, step: Step, callee: Callee, now: datetime) -> bool:
+    """Whether the person is to be rung in this step and only has to finish another talk with us first."""
+    return walk.talking(callee.contact, now) and _wanted(walk, policy, step, callee, now)
 
 
 def may_ring(urgency: Urgency, callee: Callee, now: datetime) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from engine.domain.events import (
     Accepted,
+    CallEnded,
+    CallStarted,
     Classified,
     Declined,
     DialEnded,
@@ -25,8 +27,11 @@ from engine.domain.events import (
     TicketOpened,
     TicketReopened,
 )
-from engine.domain.model import Callee, Outcome, Purpose, Urgency
+from engine.domain.model import Callee, CallKind, Outcome, Purpose, Urgency
 from engine.domain.policy import Policy, Step
+
+LONGEST_TALK = timedelta(minutes=3)
+"""Longer than any robocall says what it has to say."""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,8 @@ class Walk:
     """Contacts who have been texted to come."""
     told: set[str] = field(default_factory=set)
     """Contacts who have been texted that somebody else took it."""
+    on_line: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    """Who is on the phone with us, by which call and since when; also after their attempt is over (who declined is asked why)."""
     no_coverage: dict[str, datetime] = field(default_factory=dict)
     known: dict[str, Callee] = field(default_factory=dict)
     """Everybody whom this ticket's steps have named so far."""
@@ -135,6 +142,10 @@ class Walk:
         """The id of the next attempt, which will be its Asterisk channel's id."""
         return f"{self.ticket}-{self.dials + 1}"
 
+    def talking(self, contact: str, now: datetime) -> bool:
+        """Whether the person is on the phone with us. A call whose end was never written down does not count for ever."""
+        return contact in self.on_line and now < self.on_line[contact][1] + LONGEST_TALK
+
     def uncovered(self, contact: str, now: datetime) -> bool:
         """Whether the person has said that they are out of coverage at `now`."""
         return self.no_coverage.get(contact, now) > now
@@ -170,6 +181,10 @@ class Walk:
                     self.running[event.attempt].answered = True
             case DialEnded():
                 self._end(event)
+            case CallStarted() if event.kind is CallKind.ROBOCALL and event.contact is not None:
+                self.on_line[event.contact] = event.call, event.at
+            case CallEnded():
+                self.on_line = {who: call for who, call in self.on_line.items() if call[0] != event.call}
             case Accepted():
                 self.accepted = event
                 self.reported.clear()

@@ -34,7 +34,6 @@ class Dialog:
     last: bytes = b""
     """The last response, for a retransmitted INVITE."""
 
-
     @property
     def over(self) -> bool:
         return self.ended_at is not None

@@ -57,6 +57,8 @@ def _broken_rules(ticket: int, history: Sequence[Event]) -> Iterator[str]:
                     yield f"{seq}: attempt {event.attempt} begins twice"
                 if any(running.contact == event.contact for running in walk.running.values()):
                     yield f"{seq}: {event.contact} is rung while being rung"
+                if walk.talking(event.contact, event.at):
+                    yield f"{seq}: {event.contact} is rung while talking to us"
                 taken = walk.accepted is not None or walk.closed
                 if event.purpose is Purpose.ACCEPT and taken:
                     yield f"{seq}: {event.contact} is rung for a ticket that is taken or closed"
@@ -126,9 +128,7 @@ def _silences(ticket: int, history: Sequence[Event], slack: timedelta, away: Awa
         if walk.policy is None or walk.closed or walk.accepted is not None:
             continue
         steps, ending = walk.policy.steps, walk.policy.when_exhausted
-        longest = max(
-            max(step.give_up_after for step in steps), ending.every, SHORTEST_PAUSE_BETWEEN_ROUNDS
-        )
+        longest = max(max(step.give_up_after for step in steps), ending.every, SHORTEST_PAUSE_BETWEEN_ROUNDS)
         silent = following.at - event.at - _absence(event.at, following.at, away)
         if silent > longest + slack:
             yield f"{walk.length}: silent for {silent} after {type(event).__name__}"
