@@ -143,8 +143,17 @@ async def command(request: web.Request) -> web.Response:
     """Hold, resume, three-way (`add`), transfer, hang up: of a talk that goes on now."""
     who, ticket, _ = await ticket_asked(request, "act")
     await check_api_write(request)
-    verb, deps = request.match_info["verb"], request.app[DEPS]
-    table = operators(request).table(ticket, request.match_info["call"])
+    verb, leg = request.match_info["verb"], request.match_info["call"]
+    given = await body(request, Bring) if verb in ("add", "transfer") else Bring("resident")
+    held = await command_talk(request, who, ticket, leg, verb, given.to, given.name)
+    return reply({"call": leg, "ticket": ticket, "held": held})
+
+
+async def command_talk(
+    request: web.Request, who: Principal, ticket: int, leg: str, verb: str, to: str, name: str | None
+) -> bool:
+    """Do it; whether the talk is held then. Raises `NotKnown` for a talk that does not go on, `Problem` 422 for whoever cannot be rung."""
+    deps, table = request.app[DEPS], operators(request).table(ticket, leg)
     match verb:
         case "hold":
             table.hold()
@@ -153,10 +162,9 @@ async def command(request: web.Request) -> web.Response:
         case "hang_up":
             table.close()
         case _:
-            given = await body(request, Bring)
-            table.bring(await _party(request, ticket, given.to, given.name), transfer=verb == "transfer")
+            table.bring(await _party(request, ticket, to, name), transfer=verb == "transfer")
     await deps.audit(deps.clock.now(), who.name, f"call {verb}", ticket)
-    return reply({"call": request.match_info["call"], "ticket": ticket, "held": table.held})
+    return table.held
 
 
 async def _party(request: web.Request, ticket: int, to: str, name: str | None) -> Party:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from engine.console import words
 from engine.console.auth import Gate
-from engine.console.pages import frame, login, ticket, tickets
+from engine.console.pages import desk, frame, login, ticket, tickets
 
 CONSOLE = Path(__file__).parent.parent
 
@@ -27,5 +27,5 @@ def pages(app: web.Application) -> None:
     environment.globals |= {"duration": words.duration, "phone": words.phone, "masked": words.masked}
     app[login.GATE] = Gate()
     app.router.add_static("/static/", CONSOLE / "static")
-    for module in (frame, login, tickets, ticket):
+    for module in (frame, login, tickets, ticket, desk):
         app.add_routes(module.ROUTES)

@@ -14,6 +14,7 @@ from engine.console.api.calls import change_recording
 from engine.console.api.common import company_in, company_of, ticket_asked
 from engine.console.guard import DEPS, Principal, check_form
 from engine.console.live import Sent, last_seen, stream
+from engine.console.pages.desk import desk_of
 from engine.console.pages.frame import fragment, looking, page, render, words_of
 from engine.console.problems import Problem
 from engine.console.timeline import Teller, days, since
@@ -36,6 +37,8 @@ SAYINGS = (
     "reopened",
     "is_closed",
     "unfit",
+    "calling",
+    "desk_in_use",
 )
 
 
@@ -96,6 +99,8 @@ async def _ticket(request: web.Request, who: Principal, number: int) -> dict[str
         "people": people,
         "me": next((person.id for person in people if person.user == who.name), None),
         "may_act": "act" in who.scopes,
+        "desk": desk_of(request, who, number, company),
+        "contact_name": teller.name,
         "paused": {call.id for call in view.calls if _is_paused(view.history, call.id)},
         "accesses": await deps.accounts.audit(ticket=number) if "review" in who.scopes else (),
         "now": deps.clock.now(),
