@@ -22,7 +22,9 @@ from engine.domain.events import (
     DialStarted,
     EscalationStarted,
     Event,
+    MeterRead,
     Noted,
+    Reported,
     TextFailed,
     TextQueued,
     TextReceived,
@@ -355,3 +357,26 @@ async def test_a_wild_text_is_kept_as_it_is(store: Any) -> None:
     text = "«Авария»\0\n\U0001f6a8' ; DROP TABLE events; --\u2028" + str(uuid4())
     ticket = await store.open_ticket([opened(text=text, phone="+7\0")])
     assert (await store.history(ticket))[0].text == text
+
+
+async def test_readings_are_found_by_company_and_by_flat(store: Any) -> None:
+    for flat, value in (("41", 10), ("42", 130)):
+        about = Classified(
+            at=at(), urgency=Urgency.NORMAL, cause="service.reading", premises=Premises("lenina15", flat)
+        )
+        read = MeterRead(at=at(value), house="lenina15", flat=flat, meter=f"{flat}-cold", value=value)
+        await store.open_ticket([opened(), about, read])
+    found = await store.readings("demo")
+    assert [event.value for _, event in found] == [10, 130]
+    assert [event.value for _, event in await store.readings("demo", "lenina15", "42")] == [130]
+    assert [event.value for _, event in await store.readings("demo", since=at(60))] == [130]
+    assert await store.readings("other") == []
+
+
+async def test_done_tickets_are_those_reported_done_and_not_closed(store: Any) -> None:
+    done, closed, _ = [await store.open_ticket([opened()]) for _ in range(3)]
+    for ticket in (done, closed):
+        await store.append(ticket, [Reported(at=at(1), what="done", contact="plumber1", via=Via.CALL)])
+    await store.append(closed, [TicketClosed(at=at(2), by="operator")])
+    assert list(await store.done_tickets("demo")) == [done]
+    assert list(await store.done_tickets("other")) == []
