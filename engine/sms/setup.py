@@ -16,10 +16,12 @@ from engine.sms.gateways import Gateways, Provider
 from engine.sms.hooks import Hooks
 from engine.sms.http import Account, HttpProvider
 from engine.sms.log import LoggedTexts
+from engine.sms.smpp import NEEDS, SmppProvider
 from engine.sms.template import Template, TemplateError, load
 
 HOOK_PATH = "/api/v1/sms/"
 KEY_CHARS = 24
+SMPP = "smpp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,26 @@ async def open_texts(configured: Sequence[Configured], our_url: str, secret: str
     if not configured:
         yield OpenTexts(LoggedTexts(), Hooks([]), {})
         return
-    pairs = [_account(one, our_url, secret) for one in configured]
+    direct = [SmppProvider(_smpp(one)) for one in configured if one.template == SMPP]
+    pairs = [_account(one, our_url, secret) for one in configured if one.template != SMPP]
     async with aiohttp.ClientSession() as session:
-        providers: list[Provider] = [HttpProvider(account, template, session) for account, template in pairs]
-        addresses = {account.name: account.hook_url for account, _ in pairs}
-        yield OpenTexts(Gateways(providers), Hooks(pairs), addresses)
+        found: dict[str, Provider] = {one.account.name: one for one in direct}
+        for account, template in pairs:
+            found[account.name] = HttpProvider(account, template, session)
+        in_order = [found[one.name] for one in configured]
+        yield OpenTexts(
+            Gateways(in_order), Hooks(pairs), {account.name: account.hook_url for account, _ in pairs}
+        )
+
+
+def _smpp(one: Configured) -> Account:
+    if missing := [f"{name} ({what})" for name, what in NEEDS.items() if not one.credentials.get(name)]:
+        raise TemplateError(
+            f"sms: provider {one.name} (SMPP) lacks {', '.join(missing)}; write them under credentials"
+        )
+    if not (one.url or "").startswith("smpp://"):
+        raise TemplateError(f"sms: provider {one.name} needs a url like smpp://host:2775")
+    return Account(one.name, one.url or "", one.sender, one.credentials, one.companies)
 
 
 def _account(one: Configured, our_url: str, secret: str) -> tuple[Account, Template]:

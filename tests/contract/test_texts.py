@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import smpp34
 from aiohttp import web
+from aiosmpplib import GSM7BitCodec
 
 from engine.console import guard
 from engine.console.api import sms
+from engine.domain.errors import StoreFailed
 from engine.domain.events import TextDelivered, TextFailed, TextQueued, TextSent, TicketOpened
 from engine.domain.texts import TextRules
 from engine.flows.deps import Deps
@@ -140,7 +143,129 @@ async def with_kannel(folder: Path) -> AsyncIterator[KannelWorld]:
         yield world
 
 
-@pytest.fixture(params=[memory, with_kannel], ids=lambda world: world.__name__)
+class SmppWorld:
+    """A message centre (smpp34's server), and what it does: takes, reports, delivers what people write."""
+
+    def __init__(self, texts: Texts, port: int) -> None:
+        self.texts, self.port = texts, port
+        self.heard: list[Report | Incoming] = []
+        self.parts: list[smpp34.SubmitSmEvent] = []
+        self.refuse: dict[str, int] = {}
+        """By number, the status with which its messages are refused."""
+        self.broken = 0
+        """How many times more nothing can be written down."""
+        self.sessions = 0
+        self._server: smpp34.Server | None = None
+        self._session: smpp34.Esme | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def comes_back(self) -> None:
+        self._server = smpp34.Server(host="127.0.0.1", port=self.port, system_id="SMSC")
+        await self._server.start()
+        self._running = asyncio.create_task(self._serve(self._server))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while set((await self.texts.probe()).values()) != {None}:
+                await asyncio.sleep(0.02)
+
+    async def goes(self) -> None:
+        assert self._server is not None
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.wait({self._running})
+        await self._server.stop()
+        if self._session is not None:
+            with suppress(Exception):
+                await self._session.unbind()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while set((await self.texts.probe()).values()) == {None}:
+                await asyncio.sleep(0.02)
+
+    async def _serve(self, server: smpp34.Server) -> None:
+        while True:
+            event = await server.next()
+            if isinstance(event, smpp34.Esme):
+                self._session = event
+                self.sessions += 1
+            elif isinstance(event, smpp34.SubmitSmEvent):
+                if event.destination_addr in self.refuse:
+                    event.reject(self.refuse[event.destination_addr])
+                    continue
+                self.parts.append(event)
+                id = f"m{len(self.parts)}"
+                event.accept(message_id=id)
+                if event.registered_delivery:
+                    await self._report(event, id)
+
+    async def _report(self, event: smpp34.SubmitSmEvent, id: str) -> None:
+        assert self._session is not None
+        receipt = f"id:{id} sub:001 dlvrd:001 submit date:2611211200 done date:2611211201 stat:DELIVRD err:000 text:"
+        await self._session.deliver_sm(
+            source_addr=event.destination_addr,
+            destination_addr=event.source_addr,
+            esm_class=0x04,
+            short_message=receipt.encode(),
+        )
+
+    def arrived(self) -> list[tuple[str, str]]:
+        whole: list[tuple[str, str]] = []
+        joined: dict[tuple[str, int], dict[int, str]] = {}
+        for part in self.parts:
+            number, body = f"+{part.destination_addr}", bytes(part.short_message)
+            if not part.esm_class & 0x40:
+                whole.append((number, _decoded(body or _payload(part), part.data_coding)))
+                continue
+            reference, of, place = body[3], body[4], body[5]
+            pieces = joined.setdefault((number, reference), {})
+            pieces[place] = _decoded(body[6:], part.data_coding)
+            if len(pieces) == of:
+                whole.append((number, "".join(pieces[at] for at in sorted(pieces))))
+        return whole
+
+    async def writes(self, number: str, body: str) -> None:
+        assert self._session is not None
+        await self._session.deliver_sm(
+            source_addr=number.lstrip("+"),
+            source_addr_ton=1,
+            source_addr_npi=1,
+            destination_addr="7999",
+            data_coding=8,
+            short_message=body.encode("utf-16-be"),
+        )
+
+    async def hear(self, what: Report | Incoming) -> None:
+        if self.broken:
+            self.broken -= 1
+            raise StoreFailed("the disk is full; make room on it")
+        self.heard.append(what)
+
+
+def _payload(part: smpp34.SubmitSmEvent) -> bytes:
+    return next((bytes(tlv.value) for tlv in part.tlvs if tlv.tag == 0x0424), b"")
+
+
+def _decoded(body: bytes, coding: int) -> str:
+    """As a phone reads it: UCS-2, or the SMSC's default alphabet."""
+    return body.decode("utf-16-be") if coding == 8 else GSM7BitCodec.get_codec_info().decode(body)[0]
+
+
+@asynccontextmanager
+async def with_smpp(folder: Path) -> AsyncIterator[SmppWorld]:
+    [port] = kannel.free_ports(1)
+    credentials = {"system_id": "dozvon", "password": "secret"}
+    configured = Configured("centre", "smpp", f"smpp://127.0.0.1:{port}", "7999", credentials)
+    async with open_texts([configured], "http://127.0.0.1:9", SECRET) as opened:
+        world = SmppWorld(opened.texts, port)
+        serving = asyncio.create_task(opened.texts.serve(world.hear))
+        try:
+            await world.comes_back()
+            yield world
+            await world.goes()
+        finally:
+            serving.cancel()
+            await asyncio.wait({serving})
+
+
+@pytest.fixture(params=[memory, with_kannel, with_smpp], ids=lambda world: world.__name__)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     async with request.param(tmp_path) as one:
         yield one
@@ -342,3 +467,31 @@ async def test_a_thousand_at_once_and_an_emergency_overtakes(tmp_path: Path) -> 
         )
         assert place - before < 100
         assert len(world.arrived()) == 1001
+
+
+# --- what only a message centre can do ---------------------------------------------------------------------------------------------
+
+
+async def test_a_centre_that_is_busy_and_one_that_refuses(tmp_path: Path) -> None:
+    async with with_smpp(tmp_path) as world:
+        world.refuse = {"79000000001": 0x58, "79000000002": 0x14, "79000000003": 0x0B}
+        for number in ("+79000000001", "+79000000002"):
+            with pytest.raises(ConnectionError, match=r"THROTTLED|MSGQFUL"):
+                await world.texts.send(Message(f"1-{number}", number, "Да", "demo"))
+        with pytest.raises(ValueError, match="RINVDSTADR"):
+            await world.texts.send(Message("1-3", "+79000000003", "Да", "demo"))
+        await world.texts.send(Message("1-4", "+79000000004", "Да", "demo"))
+
+
+async def test_what_cannot_be_written_down_is_told_again(tmp_path: Path) -> None:
+    """The store is away while somebody writes: the line is cut, unacknowledged; after it the gateway works on."""
+    async with with_smpp(tmp_path) as world:
+        world.broken = 1
+        with suppress(Exception):
+            await world.writes("+79000000001", "Да")
+        async with asyncio.timeout(WAIT_SECONDS):
+            while world.sessions < 2:
+                await asyncio.sleep(0.02)
+        assert not world.heard
+        await world.writes("+79000000001", "Да")
+        await until(lambda: world.heard)
