@@ -6,20 +6,20 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import phonenumbers
 import structlog
 
-from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
+from engine.domain.errors import AttemptExists, TelephonyAway
 from engine.domain.model import Outcome
 from engine.ports import Cause, Dial, DialFailed, Leg
 
 from . import amd
 from .ari import events, model
 from .ari.client import AriClient
-from .ari.errors import AriError, BadRequest, Conflict, NotFound, Unavailable, Unprocessable, WrongState
-from .ari.events import Subscription
+from .ari.errors import AriError, Conflict, NotFound, Unavailable, WrongState
+from .bridges import Bridges
 from .errands import Errands
 from .leg import AsteriskLeg
 from .outcomes import outcome_of
@@ -30,7 +30,6 @@ RECORD_CONTEXT = "dozvon-record"
 RECORD_SECONDS = 5.0  # from the answer to the running recording; it takes some ten milliseconds
 ADOPT_SECONDS = 15.0  # how long an answered leg of an earlier engine waits to be adopted
 SPARE_RING_SECONDS = 2  # Asterisk stops the ringing by itself if we have not done so by then
-LET_GO_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 NOISE = [{"type": "ChannelDialplan"}, {"type": "ChannelVarset"}]  # two thirds of all events, of no use to us
@@ -59,6 +58,7 @@ class AsteriskTelephony:
         self._errands = Errands()
         self._legs: dict[str, AsteriskLeg] = {}
         self._left_behind: dict[str, AsteriskLeg] = {}
+        self._bridges = Bridges(ari, self._errands, self._surely)
         self._inbound: asyncio.Queue[AsteriskLeg] = asyncio.Queue()
         self._unlisten = ari.listen(self._file, events.kind(model.StasisStart), events.kind(events.Connected))
 
@@ -133,6 +133,7 @@ class AsteriskTelephony:
         if self._left_behind.pop(leg.id, None) is not None:
             log.warning("leg of an earlier engine was not adopted, ended", call=leg.id)
             await leg.end()
+            await self._bridges.sweep()
 
     def _e164(self, number: str) -> str | None:
         """E.164 if it can be read so, else as it came; None if withheld."""
@@ -260,53 +261,8 @@ class AsteriskTelephony:
         except AriError as error:
             raise TelephonyAway(str(error)) from error
 
-    @asynccontextmanager
-    async def bridge(self, one: Leg, other: Leg, *more: Leg) -> AsyncIterator[None]:
-        legs = (one, other, *more)
-        id = f"bridge-{'+'.join(sorted(leg.id for leg in legs))}"  # the same for an engine that takes the talk over
-        made = self._errands.begin(self._make_bridge(id, legs), "make-bridge")
-        try:
-            await asyncio.shield(made)
-            yield
-        finally:
-            await self._errands.finish(self._unmake_bridge(id, made, legs), "unmake-bridge")
-
-    async def _make_bridge(self, id: str, legs: Sequence[Leg]) -> None:
-        try:
-            there: Sequence[str] = ()
-            try:
-                await self._ari.bridges.create(type="mixing", bridgeId=id)
-            except Conflict:
-                there = (await self._ari.bridges.get(id)).channels
-            missing = [leg.id for leg in legs if leg.id not in there]
-            if missing:
-                await self._ari.bridges.addChannel(id, channel=missing)
-        except (NotFound, BadRequest, Conflict, Unprocessable) as error:
-            for leg in legs:
-                if isinstance(leg, AsteriskLeg):
-                    await leg.hear_of_end()
-                if leg.hung_up is not None:
-                    raise HungUp(leg.hung_up) from error
-            raise TelephonyAway(str(error)) from error
-        except AriError as error:
-            raise TelephonyAway(str(error)) from error
-
-    async def _unmake_bridge(self, id: str, made: asyncio.Task[None], legs: Sequence[Leg]) -> None:
-        """Returns when the bridge has let go of its channels, so that they can be played to, or when nobody is left to be."""
-        await asyncio.wait({made})
-        with self._ari.subscribe(events.bridge(id)) as news:
-            if not await self._surely(lambda: self._ari.bridges.destroy(id)):
-                return
-            waits = [
-                asyncio.create_task(_destroyed(news), name="bridge destroyed"),
-                asyncio.create_task(_all_ended(legs), name="bridge empty"),
-            ]
-            try:
-                await asyncio.wait(waits, timeout=LET_GO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-                await asyncio.gather(*waits, return_exceptions=True)
+    def bridge(self, one: Leg, other: Leg, *more: Leg) -> AbstractAsyncContextManager[None]:
+        return self._bridges.together((one, other, *more))
 
     async def _surely(self, clear_up: Callable[[], Awaitable[None]]) -> bool:
         """Do it, again and again while Asterisk is away: nothing may be left behind. False: it was gone before."""
@@ -332,6 +288,7 @@ class AsteriskTelephony:
             log.warning("channels could not be listed", reason=str(error))
             await asyncio.sleep(RETRY_SECONDS)
             return await self._rebuild()
+        self._errands.begin(self._bridges.sweep(), "sweep-bridges")
         for leg in held:
             if leg.id in channels:
                 await leg.catch_up(channels[leg.id], self._arguments(channels[leg.id]))
@@ -357,14 +314,3 @@ def _caller_id(dial: Dial) -> str | None:
         return dial.caller_id
     name = re.sub(r'["<>\\\x00-\x1f]', "", dial.caller_name)
     return f'"{name}" <{dial.caller_id or ""}>'
-
-
-async def _destroyed(news: Subscription) -> None:
-    with suppress(AriError):
-        while not isinstance(await news.get(), model.BridgeDestroyed):
-            pass
-
-
-async def _all_ended(legs: Sequence[Leg]) -> None:
-    for leg in legs:
-        await leg.ended()

@@ -15,6 +15,7 @@ from engine.domain import wording_operators as wording
 from engine.domain.company import Company
 from engine.domain.errors import AttemptExists, HungUp, NotKnown, TelephonyAway
 from engine.domain.events import (
+    CallAnswered,
     CallBackPromised,
     CallEnded,
     CallResumed,
@@ -297,8 +298,9 @@ class Operators:
         history = await self._d.store.history(ticket)
         talked = [event.calls for event in history if isinstance(event, PartiesConnected) and event.calls]
         up = [call for call in (talked[-1] if talked else ()) if call in calls and call in alive]
+        up = up if len(up) >= 2 else []  # who is left alone is let go
         desks = {event.attempt: event for event in history if isinstance(event, OperatorRang)}
-        if len(up) >= 2:
+        if up:
             table = Table(ticket, self._d, self._own, coming=len(up), music=self._hall.music)
             for call in up:
                 if not _ours(ticket, call):
@@ -310,13 +312,14 @@ class Operators:
                     table.stays_away()
             self._own(table.run(), f"resumed table of {ticket}")
         began = {event.call: event.at for event in history if isinstance(event, CallStarted)}
-        for call in calls:
-            if call not in up and _ours(ticket, call) and began[call] < booted:
+        answered = {event.call: event.at for event in history if isinstance(event, CallAnswered)}
+        for call in alive.intersection(calls).difference(up):
+            if _ours(ticket, call) and began[call] < booted:
                 with suppress(TelephonyAway):
                     await self._d.phone.hang_up(call)
-                await note(
-                    self._d, ticket, CallEnded(at=self._d.clock.now(), call=call, by="network", seconds=0.0)
-                )
+                now = self._d.clock.now()
+                seconds = (now - answered.get(call, now)).total_seconds()
+                await note(self._d, ticket, CallEnded(at=now, call=call, seconds=round(seconds, 3)))
 
     async def _sit_again(self, ticket: int, leg: Leg, table: Table, desk: str | None) -> None:
         if desk is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -417,6 +418,51 @@ async def test_two_legs_talk_while_the_block_lasts(world: World) -> None:
         await resident.play(world.sound(0.2))
         await anna.play(world.sound(0.2))
     await far.ended(SOON)
+
+
+async def test_three_legs_talk(world: World) -> None:
+    for number in (ANNA, BORIS):
+        world.phone(number).answers()
+    far = await world.calls(RESIDENT)
+    async with await comes_in(world) as resident, world.telephony.dial(dial()) as anna:
+        await resident.answer()
+        async with world.telephony.dial(dial(BORIS)) as boris:
+            async with world.telephony.bridge(resident, anna):
+                assert await world.bridges() == 1
+            async with world.telephony.bridge(resident, anna, boris):
+                assert await world.bridges() == 1
+                await far.presses("3", after=0.2)
+                assert await resident.key(SOON) == "3"
+        assert await world.bridges() == 0
+    await far.ended(SOON)
+
+
+async def test_a_talk_is_taken_over_as_it_is(world: World) -> None:
+    world.phone(ANNA).answers()
+    far = await world.calls(RESIDENT)
+    resident, one = await comes_in(world), dial()
+    await resident.answer()
+    dialling = world.telephony.dial(one)
+    anna = await dialling.__aenter__()
+    talking = world.telephony.bridge(resident, anna)
+    await talking.__aenter__()
+    await world.engine_restarts()
+    assert await world.bridges() == 1
+    again, adopted = await comes_in(world), world.telephony.adopt(one.attempt)
+    assert adopted is not None
+    async with again, adopted, world.telephony.bridge(adopted, again):
+        assert await world.bridges() == 1
+    assert await world.bridges() == 0
+    await far.ended(SOON)
+    del dialling, talking  # kept so long, or they would have been ended when they were forgotten
+
+
+async def test_a_desk_phone_that_is_not_there(world: World) -> None:
+    asked = replace(dial(), phone="operator9")
+    with pytest.raises(DialFailed) as failed:
+        async with world.telephony.dial(asked):
+            pytest.fail("nobody answers there")
+    assert failed.value.outcome is Outcome.UNREACHABLE
 
 
 async def test_one_of_two_hangs_up(world: World) -> None:

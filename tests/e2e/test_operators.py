@@ -210,7 +210,7 @@ async def test_a_promise_survives_a_kill(office: Office) -> None:
     await second.ended(SOON)
     await office.installation.kill()
     back = office.people.network.phone(RESIDENT)
-    back.busy().then.answers().holds(1).hangs_up()
+    back.busy().then.answers().holds(12).hangs_up()
     await first.hangs_up()
     await asyncio.sleep(1)
     office.installation.environment["DOZVON_OPERATORS_TRY_AGAIN_AFTER"] = "2s"

@@ -1,0 +1,103 @@
+"""Legs that talk with each other, in a bridge whose name follows from theirs: so an engine that takes a talk over finds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from engine.domain.errors import HungUp, TelephonyAway
+from engine.ports import Leg
+
+from .ari import events, model
+from .ari.client import AriClient
+from .ari.errors import AriError, BadRequest, Conflict, NotFound, Unprocessable
+from .ari.events import Subscription
+from .errands import Errands
+from .leg import AsteriskLeg
+
+log = structlog.get_logger(__name__)
+
+LET_GO_SECONDS = 1.0
+PREFIX = "bridge-"
+Surely = Callable[[Callable[[], Awaitable[None]]], Awaitable[bool]]
+
+
+class Bridges:
+    """The bridges of one engine. `surely` clears something up, however long Asterisk is away; False: it was gone before."""
+
+    def __init__(self, ari: AriClient, errands: Errands, surely: Surely) -> None:
+        self._ari, self._errands, self._surely = ari, errands, surely
+        self._ours: set[str] = set()
+
+    @asynccontextmanager
+    async def together(self, legs: Sequence[Leg]) -> AsyncIterator[None]:
+        """See `Telephony.bridge`."""
+        id = PREFIX + "+".join(sorted(leg.id for leg in legs))
+        self._ours.add(id)
+        made = self._errands.begin(self._make(id, legs), "make-bridge")
+        try:
+            await asyncio.shield(made)
+            yield
+        finally:
+            await self._errands.finish(self._unmake(id, made, legs), "unmake-bridge")
+
+    async def _make(self, id: str, legs: Sequence[Leg]) -> None:
+        try:
+            there: Sequence[str] = ()
+            try:
+                await self._ari.bridges.create(type="mixing", bridgeId=id)
+            except Conflict:
+                there = (await self._ari.bridges.get(id)).channels
+            missing = [leg.id for leg in legs if leg.id not in there]
+            if missing:
+                await self._ari.bridges.addChannel(id, channel=missing)
+        except (NotFound, BadRequest, Conflict, Unprocessable) as error:
+            for leg in legs:
+                if isinstance(leg, AsteriskLeg):
+                    await leg.hear_of_end()
+                if leg.hung_up is not None:
+                    raise HungUp(leg.hung_up) from error
+            raise TelephonyAway(str(error)) from error
+        except AriError as error:
+            raise TelephonyAway(str(error)) from error
+
+    async def _unmake(self, id: str, made: asyncio.Task[None], legs: Sequence[Leg]) -> None:
+        """Returns when the bridge has let go of its channels, so that they can be played to, or when nobody is left to be."""
+        await asyncio.wait({made})
+        with self._ari.subscribe(events.bridge(id)) as news:
+            gone = not await self._surely(lambda: self._ari.bridges.destroy(id))
+            self._ours.discard(id)
+            if gone:
+                return
+            waits = [
+                asyncio.create_task(_destroyed(news), name="bridge destroyed"),
+                asyncio.create_task(_all_ended(legs), name="bridge empty"),
+            ]
+            try:
+                await asyncio.wait(waits, timeout=LET_GO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """End the bridges that an earlier engine left behind and in which nobody talks any more."""
+        with suppress(AriError):
+            for bridge in await self._ari.bridges.list():
+                if bridge.id.startswith(PREFIX) and bridge.id not in self._ours and len(bridge.channels) < 2:
+                    log.info("a bridge of an earlier engine was ended", bridge=bridge.id)
+                    await self._surely(lambda id=bridge.id: self._ari.bridges.destroy(id))  # type: ignore[misc]
+
+
+async def _destroyed(news: Subscription) -> None:
+    with suppress(AriError):
+        while not isinstance(await news.get(), model.BridgeDestroyed):
+            pass
+
+
+async def _all_ended(legs: Sequence[Leg]) -> None:
+    for leg in legs:
+        await leg.ended()
