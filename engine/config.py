@@ -158,6 +158,20 @@ class OperatorsPart(Shape):
     """Music on hold: a WAV, 8 kHz, mono, 16 bit. None: a quiet tune of our own."""
 
 
+class S3Part(Shape):
+    """A copy of the recordings in an S3-compatible store. Off without a bucket."""
+
+    bucket: str | None = None
+    endpoint: str | None = None
+    """Its address; None: Amazon's."""
+    region: str = "us-east-1"
+    access_key: Annotated[str | None, Field(repr=False)] = None
+    secret_key: Annotated[str | None, Field(repr=False)] = None
+    prefix: str | None = None
+    keep_local_for: Duration | None = None
+    """Sound that nobody asked for so long is let go here, once the store was seen to hold it; None: never."""
+
+
 class RecordingPart(Shape):
     """Recordings, as far as the installation decides; the rest is each company's."""
 
@@ -169,6 +183,7 @@ class RecordingPart(Shape):
     """Warn when less is free on the disk."""
     reserve_mb: Annotated[int, Field(ge=8)] = 64
     """Held for events and emergencies when the disk is full."""
+    s3: S3Part = S3Part()
 
 
 class Settings(Shape):

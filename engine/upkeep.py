@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -20,6 +21,9 @@ from engine.flows.deps import Deps
 from engine.flows.filing import Strays
 from engine.ports import Companies
 from engine.recordings import Archive, Disk, KeyRing, Level, RecordingFolder, Room, load_key
+
+if TYPE_CHECKING:
+    from engine.recordings.away import Away
 
 log = structlog.get_logger()
 
@@ -41,6 +45,24 @@ def recording_keys(settings: Settings) -> KeyRing:
     return KeyRing(settings.inside(KEYS_FOLDER))
 
 
+def recordings_away(settings: Settings) -> Away | None:
+    """The store that holds copies of the recordings, if there is to be one."""
+    s3 = settings.recording.s3
+    if s3.bucket is None:
+        return None
+    from engine.recordings.away import Away, s3_store  # its library is loaded where it is wanted
+
+    store = s3_store(
+        s3.bucket,
+        endpoint=s3.endpoint,
+        region=s3.region,
+        access_key=s3.access_key,
+        secret_key=s3.secret_key,
+        prefix=s3.prefix,
+    )
+    return Away(settings.recordings, store, s3.keep_local_for)
+
+
 @asynccontextmanager
 async def recording_folder(settings: Settings, companies: Companies) -> AsyncIterator[RecordingFolder]:
     """The folder of recordings, open, as the installation and its companies want it."""
@@ -51,12 +73,30 @@ async def recording_folder(settings: Settings, companies: Companies) -> AsyncIte
         found: Company | None = next((one for one in companies() if one.id == company), None)
         return found.recordings if found else Keeping()
 
-    folder = RecordingFolder(settings.recordings, archive=archive, keys=recording_keys(settings), rules=rules)
+    away = recordings_away(settings)
+    folder = RecordingFolder(
+        settings.recordings,
+        form=settings.recording.form,
+        processes=settings.recording.workers,
+        archive=archive,
+        keys=recording_keys(settings),
+        rules=rules,
+        away=away,
+    )
     async with folder.open():
         late = await asyncio.to_thread(archive.seal_earlier)
         if late:
             log.warning("recordings that were kept before there was a seal are sealed now", count=late)
-        yield folder
+        copying = asyncio.create_task(away.run() if away else _nothing(), name="recordings away")
+        try:
+            yield folder
+        finally:
+            copying.cancel()
+            await asyncio.wait({copying})
+
+
+async def _nothing() -> None:
+    return
 
 
 class Upkeep:
@@ -125,6 +165,8 @@ class Upkeep:
     def _recordings_component(self) -> Component:
         waiting, strays = self._folder.backlog, len(self._strays)
         detail = f"{strays} belong to no known call" if strays else None
+        if (away := self._folder.away) is not None and away.problem:
+            detail = f"{away.waiting} wait for the store: {away.problem}"
         if self._recording is False:
             return Component(False, "off", "calls are not recorded: the disk is full")
         return Component(True, f"{waiting} waiting" if waiting else "up to date", detail)

@@ -16,7 +16,7 @@ from engine.recordings import Archive, RecordingFolder, load_key, public_pem, re
 from engine.recordings import export as export_to
 from engine.store.store import Store
 from engine.store.tables import recordings as rows
-from engine.upkeep import KEY_FILE, recording_keys
+from engine.upkeep import KEY_FILE, recording_keys, recordings_away
 
 Change = Callable[[Archive], None]
 
@@ -36,7 +36,10 @@ def verify_command(
     key = _key(settings)
     known = wait(_known(settings)) if tickets else ()
     root = settings.recordings
-    found = list(verify(root, key.public_key(), known, recording_keys(settings))) if root.is_dir() else []
+    away = recordings_away(settings)
+    ask = (lambda path: wait(away.remote_hash(path))) if away else None
+    keys = recording_keys(settings)
+    found = list(verify(root, key.public_key(), known, keys, ask)) if root.is_dir() else []
     wrong = [one for one in found if one.serious]
     lines = [f"{one}" if one.serious else f"{one} (замечание)" for one in found]
     lines.append(f"не так, как было запечатано: {len(wrong)}" if wrong else "все записи на месте и целы")
@@ -67,7 +70,8 @@ def export_command(
         wanted = [*recording, *(await _of_tickets(settings, ticket))]
         if not wanted:
             raise NotKnown("назовите запись (--recording) или заявку, у которой есть записи (--ticket)")
-        folder = RecordingFolder(settings.recordings, keys=recording_keys(settings))
+        away, keys = recordings_away(settings), recording_keys(settings)
+        folder = RecordingFolder(settings.recordings, keys=keys, away=away)
         async with folder.open(tidy=False):
             pem = public_pem(key.public_key())
             done = await export_to(folder, settings.recordings, wanted, into, pem, title)

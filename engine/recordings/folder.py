@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import structlog
@@ -27,6 +27,9 @@ from engine.recordings.legs import Leg, calls_with_legs, is_call_id, leg_paths, 
 from engine.recordings.making import Making
 from engine.recordings.rendering import EVEN, ORIGINAL, Renderings
 from engine.workers import Workers
+
+if TYPE_CHECKING:
+    from engine.recordings.away import Away
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +65,8 @@ class RecordingFolder:
 
     Live legs are looked for in `live` (by default `root` and `root/live`), then in the days' folders, where the dialplan lays them.
     `form` is how they are kept unless `rules` say otherwise: opus, flac or wav; without an ffmpeg it is wav whatever was wished for.
-    With an `archive` (of the same root) each one is sealed as it is kept; with `keys` they can be encrypted.
+    With an `archive` (of the same root) each one is sealed as it is kept; with `keys` they can be encrypted. `away`
+    is told of each, and asked for those that lie here no more.
     """
 
     def __init__(
@@ -75,8 +79,9 @@ class RecordingFolder:
         archive: Archive | None = None,
         keys: KeyRing | None = None,
         rules: Rules = lambda company: Keeping(),
+        away: Away | None = None,
     ) -> None:
-        self._archive, self._keys, self._rules = archive, keys, rules
+        self._archive, self._keys, self._rules, self._away = archive, keys, rules, away
         self._root = root.absolute()
         self._live = (live.absolute(),) if live else (self._root / LIVE, self._root)
         self._form = form
@@ -115,6 +120,11 @@ class RecordingFolder:
     def backlog(self) -> int:
         """How many recordings are being joined, or wait for it."""
         return self._finishing
+
+    @property
+    def away(self) -> Away | None:
+        """The store of copies, if there is one."""
+        return self._away
 
     def make_room(self) -> None:
         """The disk is nearly full: let go of whatever can be made again. Blocking."""
@@ -178,11 +188,13 @@ class RecordingFolder:
 
     async def erase(self, recording: str, by: str, reason: str) -> None:
         """See `engine.ports.Recordings`."""
-        _, facts = await self._find(recording)
+        folder, facts = await self._find(recording)
         if self._archive is None:
             raise ValueError("without a key to seal with nothing is erased: nobody could say later what was")
         await asyncio.to_thread(self._archive.erase, recording, by, reason)
         await asyncio.to_thread(self._renderings.forget, facts)
+        if self._away:
+            self._away.add(folder / f"{recording}{keep.MARK}")
 
     # --------------------------------------------------------------------------------- for listeners
 
@@ -210,6 +222,8 @@ class RecordingFolder:
                 raise ValueError(f"{form} cannot be made of {facts.format} without ffmpeg; install it")
             levels = ORIGINAL
         path = folder / facts.file
+        if self._away and not path.exists():
+            await self._away.fetch(folder, facts)
         if facts.encrypted or (leg, form, levels) != ("both", facts.format, ORIGINAL):
             path = await self._renderings.sound(path, facts, leg, form, levels, self._ffmpeg)
         return Listened(path, CONTENT_TYPES[form], facts, folder)
@@ -304,6 +318,8 @@ class RecordingFolder:
             facts = making.facts(owner, started, answered, gaps, made)
             wrapped = await asyncio.to_thread(self._keys.wrap, owner, keys) if keys and self._keys else None
             await asyncio.to_thread(making.keep, facts, wrapped, legs.values(), self._archive)
+            if self._away:
+                self._away.add(folder / f"{call}.json")
         finally:
             making.clear()
         return facts

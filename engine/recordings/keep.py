@@ -21,6 +21,8 @@ from engine.ports import Gap, Kept
 from engine.recordings.crypt import ENCRYPTED
 
 NO_COMPANY = "_"
+MARK = ".away"
+"""`CALLID.away` says what a store of copies holds of the recording."""
 SHORT_BY_SECONDS = 0.3
 _COMPANY = re.compile(r"[A-Za-zА-Яа-яЁё0-9][\wЁё-]{0,63}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from engine.recordings.crypt import ENCRYPTED, KEYS, KeyLost, KeyRing, Tampered,
 from engine.recordings.formats import sha256
 from engine.recordings.legs import calls_with_legs
 from engine.recordings.seal import CHAIN, ERASED, KEPT, Link, chain_files, genesis
+
+Elsewhere = Callable[[Path], str | None]
+"""The hash of what a store of copies holds in the place of a file; None if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +35,31 @@ class Wrong:
 
 
 def verify(
-    root: Path, key: Ed25519PublicKey, known: Iterable[str] = (), keys: KeyRing | None = None
+    root: Path,
+    key: Ed25519PublicKey,
+    known: Iterable[str] = (),
+    keys: KeyRing | None = None,
+    away: Elsewhere | None = None,
 ) -> Iterator[Wrong]:
     """Everything under `root` that is not as it was sealed. `known` are recordings that must be there (those of the tickets).
 
-    With `keys` it is also tried whether what is encrypted could be decrypted.
+    With `keys` it is also tried whether what is encrypted could be decrypted. What is not here may be `away`.
     """
     sealed: set[str] = set()
     for company in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         if company.name != "live":
-            yield from _verify_company(company, key, keys, sealed)
+            yield from _verify_company(company, key, keys, away, sealed)
     for recording in known:
         if recording not in sealed:
             yield Wrong(root / recording, "запись числится в заявке, но в журнале записей её нет")
 
 
 def _verify_company(
-    company: Path, key: Ed25519PublicKey, keys: KeyRing | None, sealed: set[str]
+    company: Path,
+    key: Ed25519PublicKey,
+    keys: KeyRing | None,
+    away: Elsewhere | None,
+    sealed: set[str],
 ) -> Iterator[Wrong]:
     if not chain_files(company):
         earlier = [path.stem for path in keep.all_facts(company.parent, company.name)]
@@ -86,7 +97,10 @@ def _verify_company(
                     files.pop(name, None)
     for name, (digest, size) in files.items():
         path = company / name
-        if not path.is_file():
+        if not path.is_file() and away is not None and (there := away(path)) is not None:
+            if there != digest:
+                yield Wrong(path, "в хранилище лежит не то, что было запечатано")
+        elif not path.is_file():
             yield Wrong(path, "файла нет, хотя он не был удалён по правилам")
         elif path.stat().st_size != size:
             yield Wrong(path, f"длина файла {path.stat().st_size} байт, а была {size}")
@@ -94,7 +108,7 @@ def _verify_company(
             yield Wrong(path, "содержимое файла изменено")
     encrypted = [company / name for name in files if name.endswith(ENCRYPTED)]
     yield from _undecipherable(company.name, encrypted, keys)
-    yield from _added(company, [*(company / name for name in files), *map(_keys_of, encrypted)])
+    yield from _added(company, [*(company / name for name in files), *map(_keys_of, encrypted)], sealed)
 
 
 def _undecipherable(company: str, encrypted: Iterable[Path], keys: KeyRing | None) -> Iterator[Wrong]:
@@ -115,7 +129,7 @@ def _keys_of(path: Path) -> Path:
     return path.with_name(keep.recording_of(path.name) + KEYS)
 
 
-def _added(company: Path, files: Iterable[Path]) -> Iterator[Wrong]:
+def _added(company: Path, files: Iterable[Path], sealed: Container[str]) -> Iterator[Wrong]:
     expected = set(files)
     for day in keep.day_folders(company.parent, company.name):
         legs = {path for _, path in calls_with_legs(day)}  # of calls that are up, or not finished yet
@@ -124,6 +138,7 @@ def _added(company: Path, files: Iterable[Path]) -> Iterator[Wrong]:
                 path not in expected
                 and path not in legs
                 and path.name != CHAIN
+                and not (path.suffix == keep.MARK and path.stem in sealed)
                 and not path.name.startswith(".")
             ):
                 yield Wrong(path, "файл добавлен: в журнале записей его нет")
