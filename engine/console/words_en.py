@@ -64,6 +64,7 @@ ENGLISH: dict[str, str] = {
     "access.recording resume": "resumed the recording",
     "ticket.calls.none": "No calls yet.",
     "ticket.back": "All tickets",
+    "mailing": "Texts: of {queued}, {sent} sent, {delivered} delivered, {failed} not sent. Close the ticket to stop.",
     "ticket.policy": "Escalation policy",
     "call.resident": "Resident",
     "call.robocall": "Robocall",

@@ -64,6 +64,7 @@ RUSSIAN: dict[str, str] = {
     "access.recording resume": "продолжил(а) запись",
     "ticket.calls.none": "Разговоров ещё не было.",
     "ticket.back": "Все заявки",
+    "mailing": "SMS: из {queued} ушло {sent}, доставлено {delivered}, не отправлено {failed}. Закройте заявку, чтобы остановить.",
     "ticket.policy": "Порядок обзвона",
     "call.resident": "Житель",
     "call.robocall": "Обзвон",

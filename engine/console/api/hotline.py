@@ -16,6 +16,7 @@ from engine.console.guard import DEPS, Principal, check_api_write, principal
 from engine.console.problems import not_found, unfit
 from engine.console.wire import reply
 from engine.domain.company import Company
+from engine.flows import mailing
 from engine.flows import news as flow
 
 COLUMNS = ("at", "company", "house", "flat", "meter", "value", "unusual", "ticket")
@@ -30,6 +31,8 @@ class NewNews(msgspec.Struct, forbid_unknown_fields=True):
     entrance: Annotated[int, msgspec.Meta(ge=1, le=99)] | None = None
     starts: datetime | None = None
     ends: datetime | None = None
+    sms: bool = False
+    """Also by text, to the residents of those houses who have not asked to be left alone."""
 
 
 async def tell(request: web.Request) -> web.Response:
@@ -51,7 +54,10 @@ async def tell(request: web.Request) -> web.Response:
         deps.flows, company, new.text, tuple(new.houses), new.entrance, new.starts, new.ends, who.name
     )
     await deps.audit(deps.clock.now(), who.name, "news", ticket)
-    return reply({"number": ticket}, status=HTTPStatus.CREATED)
+    texts = 0
+    if new.sms:
+        texts = await mailing.send(deps.flows, company, ticket, new.text, new.houses, new.entrance)
+    return reply({"number": ticket, "texts": texts}, status=HTTPStatus.CREATED)
 
 
 async def board(request: web.Request) -> web.Response:

@@ -225,12 +225,14 @@ def _desk_paths() -> Schema:
 def _hotline_paths() -> Schema:
     anything: Schema = {"type": "object"}
     told = _answers(
-        {"type": "object", "properties": {"number": {"type": "integer"}}}, 401, 403, 404, 422, status=201
+        {"type": "object", "properties": {"number": {"type": "integer"}, "texts": {"type": "integer"}}},
+        *(401, 403, 404, 422),
+        status=201,
     )
     return {
         "/api/v1/news": {
             "post": {
-                "summary": "Tell the callers of some houses; its ticket, closed, ends it",
+                "summary": "Tell the callers of some houses, and by text their residents; its ticket, closed, ends it",
                 "tags": ["hotline"],
                 "requestBody": {"required": True, "content": _json(_ref("NewNews"))},
                 "responses": told,

@@ -24,7 +24,7 @@ from engine.domain.errors import TicketIsClosed
 from engine.domain.events import EscalationStarted, Event, RecordingPaused, RecordingResumed
 from engine.domain.ticket import Ticket
 from engine.domain.wording import place
-from engine.flows import verbs
+from engine.flows import mailing, verbs
 
 SAYINGS = (
     "paused",
@@ -95,6 +95,7 @@ async def _ticket(request: web.Request, who: Principal, number: int) -> dict[str
         "since": lambda at: since(state.opened_at, at),
         "taken_after": _taken_after(state),
         "policy": _policy(view.history),
+        "mailing": mailing.progress(view.history) if state.channel == "news" else None,
         "name": teller.name,
         "people": people,
         "me": next((person.id for person in people if person.user == who.name), None),
