@@ -114,9 +114,7 @@ class Acts:
 
     async def _join(self, move: moves.Join) -> None:
         call = self.call
-        await verbs.join(
-            self.d, move.incident.ticket, call.ticket, call.leg.id, move.premises, call.leg.number
-        )
+        await verbs.join(self.d, move.incident.ticket, call.ticket, call.leg.id, move.premises, call.caller)
         self.d.reached("hotline.joined")
 
     async def _takereading(self, move: moves.TakeReading) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,8 +13,6 @@ import structlog
 from engine.domain.company import Company
 from engine.domain.errors import AttemptExists, HungUp, NotKnown, TelephonyAway
 from engine.domain.events import (
-    CallAnswered,
-    CallEnded,
     CallStarted,
     Event,
     KeyPressed,
@@ -28,12 +27,14 @@ from engine.domain.wording_hotline import words
 from engine.flows import verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.ports import Dial, DialFailed, Leg
+from engine.flows.party import Party, adopted, rung
+from engine.ports import DialFailed, Leg
 
 log = structlog.get_logger()
 
 ASKED_BETWEEN = time(9), time(21)
 """By the clock of the house: nobody is rung for a mark at night."""
+LETTER = "q"
 TRIES = 2
 PAUSES = (timedelta(seconds=30), timedelta(minutes=30))
 """After the report, and after a try in vain."""
@@ -46,6 +47,7 @@ CHANNELS = ("phone", "fallback")
 
 async def ask_if_due(ticket: int, d: Deps) -> None:
     """Ask the resident, if the work was reported done and they were not asked since. Returns when that is over."""
+    await _take_up(ticket, await d.store.history(ticket), d)
     while (at := _due(ticket, history := await d.store.history(ticket), d)) is not None:
         pause = (at - d.clock.now()).total_seconds()
         if pause > 0:
@@ -68,7 +70,7 @@ def _due(ticket: int, history: Sequence[Event], d: Deps) -> datetime | None:
         company = d.company(state.company)
     except NotKnown:
         return None
-    tries = [e for e in since if isinstance(e, CallStarted) and e.call.startswith(f"{ticket}-q")]
+    tries = [e for e in since if isinstance(e, CallStarted) and e.call.startswith(f"{ticket}-{LETTER}")]
     if len(tries) >= TRIES or not company.may_dial(state.phone):
         return None
     last = tries[-1].at if tries else history[done].at
@@ -85,33 +87,40 @@ def _awake(at: datetime, zone: str) -> datetime:
 
 
 async def _ask(ticket: int, history: Sequence[Event], d: Deps) -> None:
+    """Ring and talk. Not answered, or hung up before an answer: an outcome, on the timeline as any call."""
     state = Ticket.of(history)
-    assert state.phone is not None
     company = d.company(state.company)
-    number = 1 + sum(isinstance(e, CallStarted) and e.call.startswith(f"{ticket}-q") for e in history)
-    call, now = f"{ticket}-q{number}", d.clock.now()
-    started = CallStarted(at=now, call=call, kind=CallKind.CALLBACK, number=state.phone)
-    if not await d.store.append(ticket, [started], expect=len(history)):
-        return
-    dial = Dial(call, state.phone, RING_SECONDS, caller_id=company.caller_id, company=company.id)
-    loop, up_since, cause, by = asyncio.get_running_loop(), None, 16, "us"
+    party = Party(
+        LETTER,
+        CallKind.CALLBACK,
+        state.phone or "",
+        ring_seconds=RING_SECONDS,
+        caller_id=company.caller_id,
+        company=company.id,
+        urgency=Urgency.NORMAL,
+    )
+    with suppress(DialFailed, AttemptExists, TelephonyAway):
+        async with rung(ticket, party, d) as leg:
+            await _hear(leg, company, ticket, state, d)
+
+
+async def _take_up(ticket: int, history: Sequence[Event], d: Deps) -> None:
+    """Go on with a question that an earlier engine was asking."""
+    state = Ticket.of(history)
+    for call in state.live_calls:
+        if call.startswith(f"{ticket}-{LETTER}") and (leg := d.phone.adopt(call)) is not None:
+            async with adopted(ticket, leg, d):
+                await _hear(leg, d.company(state.company), ticket, state, d)
+
+
+async def _hear(leg: Leg, company: Company, ticket: int, state: Ticket, d: Deps) -> None:
     try:
-        async with d.gates.of(0).slot(Urgency.NORMAL), d.phone.dial(dial) as leg:
-            up_since = loop.time()
-            await d.store.append(ticket, [CallAnswered(at=d.clock.now(), call=call)])
-            try:
-                async with asyncio.timeout(TALK_SECONDS):
-                    await _talk(leg, company, ticket, state, d)
-            except HungUp as end:
-                cause, by = end.cause, "caller"
-            except TimeoutError:
-                log.warning("a question to a resident lasted too long", ticket=ticket)
-    except (DialFailed, AttemptExists, TelephonyAway) as error:
-        cause, by = (error.cause or 16 if isinstance(error, DialFailed) else 16), "network"
-    finally:
-        seconds = round(loop.time() - up_since, 3) if up_since is not None else 0.0
-        ended = CallEnded(at=d.clock.now(), call=call, cause=cause, by=by, seconds=seconds)
-        await asyncio.shield(d.store.append(ticket, [ended]))
+        async with asyncio.timeout(TALK_SECONDS):
+            await _talk(leg, company, ticket, state, d)
+    except HungUp:
+        log.info("the resident hung up", ticket=ticket, call=leg.id)
+    except TimeoutError:
+        log.warning("a question to a resident lasted too long", ticket=ticket)
 
 
 async def _talk(leg: Leg, company: Company, ticket: int, state: Ticket, d: Deps) -> None:

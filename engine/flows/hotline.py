@@ -29,7 +29,7 @@ from engine.domain.events import (
 from engine.domain.model import CallKind, Line, Premises
 from engine.domain.ticket import Ticket
 from engine.domain.wording_hotline import words
-from engine.flows import verbs
+from engine.flows import services, verbs
 from engine.flows.acts import Acts
 from engine.flows.board import View
 from engine.flows.conversation import Conversation
@@ -94,6 +94,7 @@ class Call:
 
     def __init__(self, leg: Leg, company: Company, ticket: int, line: Line, d: Deps) -> None:
         self.leg, self.company, self.ticket, self.line, self.d = leg, company, ticket, line, d
+        self.caller = leg.number
         self.conversation = Conversation(leg, d.voice, line.language)
         self.continues: frozenset[str] = frozenset((leg.id,))
         """The calls whose answers count for this one: itself, and those that it takes up."""
@@ -173,12 +174,13 @@ class Call:
             await self.note(CallAnswered(at=self.d.clock.now(), call=self.leg.id))
             self.d.reached("hotline.answered")
             return
-        self._up_since = loop.time()
-        mine = (e for e in await self.history() if isinstance(e, CallAnswered) and e.call == self.leg.id)
+        self._up_since, history = loop.time(), await self.history()
+        mine = (e for e in history if isinstance(e, CallAnswered) and e.call == self.leg.id)
         if (since := next(mine, None)) is not None:
             self._up_since -= (self.d.clock.now() - since.at).total_seconds()
         await self.note(CallResumed(at=self.d.clock.now(), call=self.leg.id))
-        await self.conversation.say(words(self.line.language).back_again)
+        if services.talking(history) is None:  # two who are bridged notice nothing
+            await self.conversation.say(words(self.line.language).back_again)
 
     async def _setting(self) -> Setting:
         """What is known now. A board that cannot be read costs the caller nothing but the news."""
@@ -208,7 +210,7 @@ class Call:
 
     async def end(self, handed_over: bool = False) -> None:
         """Put the end of the call on the timeline, whoever ended it; the dialplan's own notes tell of one that it has now."""
-        self.d.callers.leave(self.company.id, self.leg.number, self.leg.id, self.d.clock.now())
+        self.d.callers.leave(self.company.id, self.caller, self.leg.id, self.d.clock.now())
         if handed_over:
             return
         up = asyncio.get_running_loop().time() - self._up_since if self._up_since is not None else 0.0

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from engine.domain.errors import AttemptExists, NotKnown, TelephonyAway
-from engine.domain.events import CallEnded, CallStarted
+from engine.domain.events import CallEnded, CallStarted, Event
 from engine.domain.model import CallKind, Line, Urgency
 from engine.domain.ring_back import USELESS_AFTER, RingBack, ring_back
 from engine.domain.ticket import Ticket
 from engine.flows import hotline
 from engine.flows.deps import Deps
-from engine.ports import Dial, DialFailed
+from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()
 
@@ -22,6 +23,8 @@ RING_SECONDS = 25.0
 
 async def ring_back_if_due(ticket: int, d: Deps) -> None:
     """Ring the caller of the ticket back, if the timeline says so. Again: nothing, once it was done."""
+    history = await d.store.history(ticket)
+    await _take_up(ticket, history, d)
     due = ring_back(ticket, await d.store.history(ticket))
     if due is None:
         return None
@@ -47,17 +50,32 @@ async def ring_back_if_due(ticket: int, d: Deps) -> None:
     return None
 
 
-async def _ring(ticket: int, due: RingBack, state: Ticket, d: Deps) -> None:
+async def _take_up(ticket: int, history: Sequence[Event], d: Deps) -> None:
+    """Go on with a talk that an earlier engine had rung back."""
+    state = Ticket.of(history)
+    for name in state.live_calls:
+        if name.startswith(f"{ticket}-b") and (leg := d.phone.adopt(name)) is not None:
+            begun = [e.call for e in history if isinstance(e, CallStarted)]
+            async with leg:
+                await hotline.serve(_call(ticket, leg, state, frozenset(begun), d))
+
+
+def _call(ticket: int, leg: Leg, state: Ticket, continues: frozenset[str], d: Deps) -> hotline.Call:
     company = d.company(state.company)
     line = company.line(state.did) or (company.lines[0] if company.lines else Line(""))
+    call = hotline.Call(leg, company, ticket, line, d)
+    call.caller, call.continues, call.rings_back = state.phone, continues, True
+    d.callers.arrive(company.id, state.phone, leg.id, ticket, d.clock.now())
+    return call
+
+
+async def _ring(ticket: int, due: RingBack, state: Ticket, d: Deps) -> None:
+    company = d.company(state.company)
     urgency = state.urgency or Urgency.EMERGENCY
     dial = Dial(due.attempt, due.number, RING_SECONDS, caller_id=company.caller_id, company=company.id)
     try:
         async with d.gates.of(0).slot(urgency), d.phone.dial(dial) as leg:
-            call = hotline.Call(leg, company, ticket, line, d)
-            call.continues, call.rings_back = due.continues, True
-            d.callers.arrive(company.id, due.number, leg.id, ticket, d.clock.now())
-            await hotline.serve(call)
+            await hotline.serve(_call(ticket, leg, state, due.continues, d))
     except (DialFailed, AttemptExists, TelephonyAway) as error:
         cause = error.cause if isinstance(error, DialFailed) and error.cause else 16
         ended = CallEnded(at=d.clock.now(), call=due.attempt, cause=cause, by="network")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from engine.domain.company import Company
+from engine.domain.errors import StoreFailed
 from engine.domain.events import DialEnded, DialStarted, Event, RobocallAnswered
 from engine.domain.model import Contact, House, Line, Resident, Urgency
 from engine.domain.policy import Exhaustion, Policy, Step, Target, TargetKind
@@ -118,6 +119,29 @@ class Notes:
         return
 
 
+class MortalStore:
+    """The store as one engine sees it: what it still writes when it was killed has no effect."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.dead = False
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def append(self, *args: object, **options: object) -> bool:
+        self._alive()
+        return await self._store.append(*args, **options)  # type: ignore[arg-type]
+
+    async def open_ticket(self, *args: object, **options: object) -> int:
+        self._alive()
+        return await self._store.open_ticket(*args, **options)  # type: ignore[arg-type]
+
+    def _alive(self) -> None:
+        if self.dead:
+            raise StoreFailed("this engine was killed")
+
+
 class Town:
     """`async with Town.at_work() as town:` and the service runs; `restart()` kills it and starts another one on the same store."""
 
@@ -148,8 +172,9 @@ class Town:
 
     def start(self) -> None:
         self.telephony = FakeTelephony(self.network)
+        self.mortal = MortalStore(self.store)
         self.d = Deps(
-            store=self.store,
+            store=self.mortal,  # type: ignore[arg-type]
             phone=self.telephony,
             voice=self.voice,
             recordings=NoRecordings(),
@@ -176,6 +201,7 @@ class Town:
     async def restart(self) -> None:
         """`kill -9`, and a new engine at once."""
         self.telephony.dies()
+        self.mortal.dead = True
         await self.stop()
         self.start()
 

@@ -499,6 +499,49 @@ async def test_killed_in_the_menu() -> None:
 
 
 @virtual
+async def test_killed_while_the_caller_talks_with_the_gas_service() -> None:
+    """The two notice nothing: no sentence, no second brief, and the end of their talk is seen."""
+    async with town() as built:
+        built.phone(GAS).answers().holds(40).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        pair = frozenset((call.id, f"{ticket}-u1"))
+        while pair not in built.network.bridges:
+            await call.holds(0.5)
+        service = next(one for one in built.network.calls if one.number == GAS)
+        heard = len(call.heard), len(service.heard)
+        await built.restart()
+        await call.holds(5)
+        assert pair in built.network.bridges
+        assert (len(call.heard), len(service.heard)) == heard
+        ended = await built.until(ticket, CallEnded)
+        assert (ended.call, ended.by) == (f"{ticket}-u1", "caller")
+        assert ended.seconds > 30
+        await call.holds(5)
+        assert "Ваш адрес" in heard_by(built, call)
+        await call.hangs_up()
+
+
+@virtual
+async def test_killed_while_the_caller_is_rung_back() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(60).presses("#").holds(60)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "2"))
+        await call.hangs_up()
+        await built.until(ticket, RecordingAnnounced, 2)
+        await built.restart()
+        await built.until(ticket, CallResumed)
+        ended = await built.until(ticket, CallEnded, 2)
+        assert (ended.call, ended.by) == (f"{ticket}-b1", "us")
+        assert built.events(ticket, NumberTold)
+        await asyncio.sleep(600)
+        assert len(built.events(ticket, CallStarted)) == 2
+
+
+@virtual
 async def test_deadlines_are_near_and_broken_once_each() -> None:
     async with town() as built:
         call = calls(built)
