@@ -103,6 +103,8 @@ class Attempt:
             outcome = await self._converse(Conversation(leg, d.voice), key, leg.adopted, d)
         except HungUp as end:
             cause = end.cause
+        except TelephonyAway:
+            outcome, cause = Outcome.FAILED, 41
         by = "us" if leg.hung_up is None else "caller"
         await leg.hang_up()
         seconds = round(loop.time() - up_since, 3)
@@ -254,6 +256,16 @@ class Attempt:
             pressed = KeyPressed(at=d.clock.now(), call=self.ring.attempt, key=key, question=question)
             await d.store.append(self.ticket, [pressed])
             d.reached("dialout.key_pressed")
+
+    async def broken(self, d: Deps) -> DialEnded | None:
+        """What is to be said of an attempt that broke: its call, if it was up, is over; unless the timeline tells the end already."""
+        history = await d.store.history(self.ticket)
+        up = any(isinstance(event, CallStarted) and event.call == self.ring.attempt for event in history)
+        over = any(isinstance(event, CallEnded) and event.call == self.ring.attempt for event in history)
+        if up and not over:
+            ended = CallEnded(at=d.clock.now(), call=self.ring.attempt, cause=41, by="us")
+            await d.store.append(self.ticket, [ended])
+        return await self._unless_told(d, Outcome.FAILED, 41)
 
     async def _unless_told(self, d: Deps, outcome: Outcome, cause: int) -> DialEnded | None:
         """The end of the attempt, in the light of what the timeline already says of it."""

@@ -261,12 +261,19 @@ class Walker:
         except Exception:
             log.exception("an attempt broke", ticket=self.ticket, attempt=name)
             await self._silence(name)
-            ended = DialEnded(at=self.d.clock.now(), attempt=name, outcome=Outcome.FAILED)
+            ended = await self._broken(attempt)
         self.live.pop(name, None)
         self.stopping.discard(name)
         if ended is not None:
             self.facts.append(ended)
         self.news.set()
+
+    async def _broken(self, attempt: Attempt) -> DialEnded | None:
+        """What became of an attempt that broke, even if the store is what broke it."""
+        try:
+            return await attempt.broken(self.d)
+        except StoreFailed:
+            return DialEnded(at=self.d.clock.now(), attempt=attempt.ring.attempt, outcome=Outcome.FAILED)
 
     async def _silence(self, attempt: str) -> None:
         """End a channel that nobody owns, before anybody else is rung. Asterisk away for long has no channels left either."""
