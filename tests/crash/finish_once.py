@@ -1,4 +1,6 @@
-"""Finish one call as the engine would and die by SIGKILL at a file operation (`python -m tests.crash.finish_once N ROOT LIVE CALL`).
+"""Finish one call as the engine would and die by SIGKILL at a file operation.
+
+`python -m tests.crash.finish_once N ROOT LIVE CALL [encrypt]`.
 
 Every rename, removal and opening for writing under ROOT or LIVE is counted. Exits 0 if it got through before operation N.
 """
@@ -11,7 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
-from engine.recordings import Archive, RecordingFolder, load_key
+from engine.domain.company import Keeping
+from engine.recordings import Archive, KeyRing, RecordingFolder, load_key
 
 
 def die_at(operation: int, *folders: str) -> None:
@@ -31,9 +34,15 @@ def die_at(operation: int, *folders: str) -> None:
     sys.addaudithook(hook)
 
 
+def folder_of(root: Path, live: Path, encrypt: bool) -> RecordingFolder:
+    """With an archive, and keys of its own beside the root."""
+    archive, keys = Archive(root, load_key(root.parent / "key.pem")), KeyRing(root.parent / "keys")
+    rules = lambda company: Keeping(encrypt=encrypt)  # noqa: E731
+    return RecordingFolder(root, live, form="wav", archive=archive, keys=keys, rules=rules)
+
+
 async def finish(root: Path, live: Path, call: str) -> None:
-    archive = Archive(root, load_key(root.parent / "key.pem"))
-    async with RecordingFolder(root, live, form="wav", archive=archive).open() as folder:
+    async with folder_of(root, live, "encrypt" in sys.argv).open() as folder:
         die_at(int(sys.argv[1]), str(root), str(live))
         kept = await folder.finish("demo", call, 1.0)
         assert kept is not None

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
-from engine.recordings import Archive, RecordingFolder, load_key, verify
+from engine.recordings import KeyRing, RecordingFolder, load_key, verify
 from engine.recordings.formats import sha256
 from engine.speech.sound import write_wav
+from tests.crash.finish_once import folder_of
 from tests.e2e.wire import phone
 from tests.fakes.legs import RATE, tone, write_leg
 
@@ -130,7 +131,8 @@ async def test_asterisk_is_killed_in_a_call(asterisk: AsteriskServer, folder: Re
     assert await folder.orphans() == []
 
 
-async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
+async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path, encrypt: bool) -> None:
     """Whatever was done before it died: the next start keeps the whole recording, once, and lets go of the legs."""
     operation = 0
     while True:
@@ -139,26 +141,26 @@ async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path) -> No
         for side, hertz in (("in", 300.0), ("out", 700.0)):
             write_leg(live, "c", side, tone(hertz, 1.0))
         arguments = ("-m", "tests.crash.finish_once", str(operation), str(root), str(live), "c")
+        arguments += ("encrypt",) if encrypt else ()
         engine = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=HERE)
         died = await engine.wait()
         assert died in (0, -signal.SIGKILL)
 
         key = load_key(root.parent / "key.pem")
-        async with RecordingFolder(root, live, form="wav", archive=Archive(root, key)).open() as folder:
+        async with folder_of(root, live, encrypt).open() as folder:
             assert set(await folder.orphans()) <= {"c"}
             kept = await folder.finish("demo", "c", 1.0)
             assert kept is not None
             assert (kept.seconds, kept.flaw) == (1.0, None), f"after operation {operation}"
             facts = await folder.find("c")
             (day,) = root.glob("demo/*/*/*")
-            assert sorted(path.name for path in day.iterdir()) == [
-                "c.json",
-                "c.peaks.json",
-                "c.wav",
-                "chain.jsonl",
-            ]
-            assert list(verify(root, key.public_key(), ["c"])) == [], f"after operation {operation}"
-            assert sha256(day / "c.wav") == facts.sha256
+            names = {"c.json", facts.peaks, facts.file, "chain.jsonl"} | ({"c.keys"} if encrypt else set())
+            assert {path.name for path in day.iterdir()} == names, f"after operation {operation}"
+            wrong = list(verify(root, key.public_key(), ["c"], KeyRing(root.parent / "keys")))
+            assert wrong == [], f"after operation {operation}"
+            assert sha256(day / facts.file) == facts.sha256
+            with wave.open(str((await folder.listen("c", "in")).path)) as file:
+                assert file.readframes(file.getnframes()) == tone(300.0, 1.0)
             assert await folder.orphans() == []
             assert list(live.iterdir()) == []
         if died == 0:
