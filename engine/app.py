@@ -155,8 +155,9 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         alarms = Alarms(deps)
         upkeep = Upkeep(settings, deps, recordings, ami.db_put)
         sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
-        watchdog = Watchdog(deps, service, alarms, len(trunks), probes(ami, trunks, upkeep), sentry.beat)
         post = service.post if settings.sms.providers else None
+        asked = probes(ami, trunks, upkeep, post)
+        watchdog = Watchdog(deps, service, alarms, len(trunks), asked, sentry.beat)
         health = Health(ari, ami, voice, folders, alarms, post, upkeep.components)
 
         def attach(pages: web.Application) -> None:

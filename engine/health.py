@@ -99,8 +99,8 @@ class Health:
         return Component(True, names[0])
 
 
-def probes(ami: Ami, trunks: Sequence[str], upkeep: Upkeep) -> Mapping[str, Probe]:
-    """What the watchdog asks besides: the manager, whether the trunks' far ends answer, and the disk."""
+def probes(ami: Ami, trunks: Sequence[str], upkeep: Upkeep, post: Post | None) -> Mapping[str, Probe]:
+    """What the watchdog asks besides: the manager, whether the trunks' far ends answer, the disk, and whether texts get away."""
 
     async def manager() -> str | None:
         return None if ami.health.connected else ami.health.problem or "не отвечает"
@@ -113,4 +113,12 @@ def probes(ami: Ami, trunks: Sequence[str], upkeep: Upkeep) -> Mapping[str, Prob
         dead = [name for name, found in known.items() if found is None or not found.reachable]
         return ", ".join(dead) or None
 
-    return {"disk_full": upkeep.probe, "manager_away": manager, "trunk_unreachable": reachable}
+    async def texts() -> str | None:
+        return post.stuck if post is not None else None
+
+    return {
+        "disk_full": upkeep.probe,
+        "manager_away": manager,
+        "trunk_unreachable": reachable,
+        "sms_stuck": texts,
+    }

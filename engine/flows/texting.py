@@ -85,6 +85,16 @@ class Post:
             len(self._waiting), oldest, self._problem, self._providers, self._repeated, self._unknown
         )
 
+    @property
+    def stuck(self) -> str | None:
+        """What is wrong, if urgent texts wait for too long or no provider would take one; else None."""
+        health = self.health
+        if health.oldest_seconds >= self._rules.alarm_after.total_seconds():
+            return f"срочные ждут {health.oldest_seconds:.0f} с: {health.problem or 'нет ответа'}"
+        if health.providers and all(health.providers.values()):
+            return "; ".join(problem for problem in health.providers.values() if problem)
+        return None
+
     def take(self, ticket: int, text: str) -> None:
         """A text is on the timeline and wants sending. Twice: once."""
         self._incoming.put_nowait((ticket, text))

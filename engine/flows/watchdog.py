@@ -47,6 +47,7 @@ BROKEN_WAYS: Mapping[str, frozenset[Way]] = {
     "asterisk_away": frozenset({Way.CALL}),
     "trunk_dead": frozenset({Way.CALL}),
     "trunk_unreachable": frozenset({Way.CALL}),
+    "sms_stuck": frozenset({Way.TEXT}),
 }
 """Which ways out died together with the part."""
 

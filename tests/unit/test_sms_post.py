@@ -220,3 +220,16 @@ async def test_nobody_is_called_to_a_ticket_that_is_taken() -> None:
         town.outbox.away = set()
         await asyncio.sleep(60)
         assert [failed.reason for failed in town.events(ticket, TextFailed)] == ["taken"]
+
+
+@virtual
+async def test_what_is_stuck_is_said_to_the_watchdog() -> None:
+    async with Town.at_work() as town:
+        await asyncio.sleep(1)
+        assert town.service.post.stuck is None
+        town.outbox.away = {"outbox"}
+        await asyncio.sleep(70)
+        assert town.service.post.stuck == "away"  # the probe noticed, though nothing was to be sent
+        town.outbox.away = set()
+        await asyncio.sleep(20)
+        assert town.service.post.stuck is None
