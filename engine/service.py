@@ -82,6 +82,8 @@ class Service:
             try:
                 if leg.adopted and self._d.operators is not None and await self._d.operators.resume(leg):
                     return
+                if self._d.operators is not None and await self._d.operators.dialled(leg):
+                    return
                 company = self._d.company_of_did(leg.did) or next(iter(self._d.companies()), None)
                 if company is None:
                     log.error("a call came in and no company is configured", did=leg.did)

@@ -101,6 +101,11 @@ class AsteriskTelephony:
                 leg.met(channel)
                 leg.adopted = leg.answered
                 self._inbound.put_nowait(leg)
+            case ["desk", code, phone, *_]:
+                leg = self._leg(channel.id, number=phone, did=code)
+                leg.met(channel)
+                leg.adopted = leg.answered
+                self._inbound.put_nowait(leg)
             case ["dialled" | "recorded" as stage, *_]:
                 leg = self._leg(channel.id, number=None)
                 leg.met(channel)

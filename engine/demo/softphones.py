@@ -208,6 +208,17 @@ class PhoneNetwork:
             raise SoftphoneError(f"the desk phone {name} was not let in: {code}")
         return phone
 
+    async def dials(self, phone: Phone, uri: str) -> Call:
+        """The desk phone itself calls somebody, with its own name and password."""
+        call = Call(self, f"out-{next(self._dialled)}", uri.partition(":")[2].partition("@")[0], phone.number)
+        self.calls.append(call)
+        self._live[call.name] = call
+        worker = self._registered[phone.number]
+        worker.calls.add(call.name)
+        call.serve(worker)
+        worker.tell("dial", call.name, to=uri, caller="", phone=phone.number)
+        return call
+
     def unplug(self, phone: Phone) -> None:
         """The desk phone goes away: calls to it are refused from now on. `desk_phone` plugs it in again."""
         self._registered[phone.number].tell("unregister", phone=phone.number)

@@ -260,7 +260,7 @@ class Desk:
         elif verb == "unregister":
             self._phones[command["phone"]].setRegistration(False)
         elif verb == "dial":
-            self._dial(name, command["to"], command["caller"])
+            self._dial(name, command["to"], command["caller"], self._phones.get(command.get("phone", "")))
         elif (line := self.lines.get(name)) is None or line.over:
             return  # the other side was quicker
         elif verb == "respond":
@@ -288,11 +288,12 @@ class Desk:
         account.create(settings)
         settings.sipConfig.authCreds.clear()
 
-    def _dial(self, name: str, to: str, caller: str) -> None:
-        line = self.lines[name] = Line(self, name)
+    def _dial(self, name: str, to: str, caller: str, account: Registered | None) -> None:
+        line = self.lines[name] = Line(self, name, account=account)
         prm = pj.CallOpParam(True)
         prm.opt.audioCount, prm.opt.videoCount = 1, 0
-        prm.txOption.localUri = caller
+        if account is None:
+            prm.txOption.localUri = caller
         try:
             line.makeCall(to, prm)
         except pj.Error as error:

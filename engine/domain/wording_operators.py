@@ -24,6 +24,8 @@ A_CALL_BACK = "Обратный звонок."
 A_COLLEAGUE = "Звонит сотрудник."
 FIRST_WORDS = {Why.PROMISE: A_CALL_BACK, Why.STAFF: A_COLLEAGUE}
 GO_BACK = "Чтобы вернуться, нажмите решётку. Или оставайтесь на линии."
+SIGNED_IN = "Вы на смене."
+SIGNED_OUT = "Смена окончена."
 OPERATOR_KEY = "Оператор: ноль."
 OPERATOR_CALLS = "Здравствуйте. Вам звонит диспетчер аварийной службы. Разговор записывается."
 NO_OPERATOR = "Оператора сейчас нет."
@@ -64,5 +66,6 @@ def fixed_operator_parts() -> Parts:
     return (
         *(CHOICES, MESSAGE_ONLY, CONNECTED, WILL_CALL_BACK, OPERATORS_LEFT, YOUR_CALL_BACK, STILL_BUSY),
         *(CALLING, NO_ANSWER, A_CALL_BACK, A_COLLEAGUE, OPERATOR_CALLS, NO_OPERATOR, OPERATOR_KEY, GO_BACK),
+        *(SIGNED_IN, SIGNED_OUT),
         *places,
     )

@@ -71,6 +71,10 @@ class Operators(Protocol):
         """Let a colleague on the line speak with an operator about the ticket. False: there is none. Raises `HungUp`."""
         ...
 
+    async def dialled(self, leg: Leg) -> bool:
+        """Serve a desk phone that dialled a code. False: it is somebody else's call."""
+        ...
+
     def promised(self, ticket: int) -> None:
         """The ticket promises a call back: see that it is kept."""
         ...

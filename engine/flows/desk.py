@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,16 +14,12 @@ from engine.domain import wording_operators as wording
 from engine.domain.company import Company
 from engine.domain.errors import AttemptExists, HungUp, NotKnown, TelephonyAway
 from engine.domain.events import (
-    CallAnswered,
     CallBackPromised,
-    CallEnded,
-    CallResumed,
     CallStarted,
     Event,
     NumberTold,
     OperatorAnswered,
     OperatorRang,
-    PartiesConnected,
     QueueJoined,
     QueueLeft,
 )
@@ -35,18 +30,16 @@ from engine.flows import callback
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
 from engine.flows.hold import HOLD
-from engine.flows.party import Party, adopted, claim, note, rung
+from engine.flows.party import Party, claim, note, rung
 from engine.flows.queue import Hall, Wanted, desk_party, need_of, wait
 from engine.flows.room import Room
 from engine.flows.table import Table
+from engine.flows.takeover import TakeOver
 from engine.ports import DialFailed, Leg, Sound
 
 log = structlog.get_logger()
 
-PAUSE_SECONDS = 1.0
-TAKE_OVER_SECONDS = 10.0
-LETTERS = "opt"
-"""Legs whose ids are marked so («1024-o1») are begun here: an operator's, that of a promised call back, a third party's."""
+SIGN_IN_CODE, SIGN_OUT_CODE = "*1", "*0"
 
 
 class SignIns(Protocol):
@@ -100,9 +93,10 @@ class Operators:
         self._room = Room(d.clock, self._rules)
         self._hall = Hall(d, self._own, self._rules, self._room, music)
         self._group: asyncio.TaskGroup | None = None
-        self._taken_over = asyncio.Event()
-        self._resumed: dict[str, tuple[int, Table]] = {}
+        self._talks = TakeOver(self._hall)
         self._promises: set[int] = set()
+        self._last: dict[str, Desk] = {}
+        """Who sat down at each phone last."""
 
     async def run(self) -> None:
         """Serve until cancelled; first take up what an earlier engine left."""
@@ -111,7 +105,7 @@ class Operators:
             if desk.phone in self._phones:
                 self._room.sign_in(replace(desk, idle_since=booted))
         async with asyncio.TaskGroup() as self._group:
-            self._own(self._take_over(booted), "operators: take over")
+            self._own(self._talks.run(booted), "operators: take over")
             self._own(self._open_promises(), "operators: promises")
             await asyncio.get_running_loop().create_future()  # until cancelled
 
@@ -120,9 +114,29 @@ class Operators:
     def sign_in(self, phone: str, operator: str, skills: Mapping[str, frozenset[str]] | None = None) -> None:
         """`operator` sits down at the desk phone, for those companies with those skills (none: for all). Raises `NotKnown`."""
         self._known(phone)
-        self._room.sign_in(Desk(phone, operator, self._d.clock.now(), skills or {}))
+        desk = self._last[phone] = Desk(phone, operator, self._d.clock.now(), skills or {})
+        self._room.sign_in(desk)
         self._save()
         log.info("an operator signed in", desk=phone, operator=operator)
+
+    async def dialled(self, leg: Leg) -> bool:
+        """A desk phone that dialled a code: sign in or out, whoever sat there last. False: the leg is of another kind."""
+        if leg.did not in (SIGN_IN_CODE, SIGN_OUT_CODE):
+            return False
+        phone, comes = leg.number or "", leg.did == SIGN_IN_CODE
+        try:
+            self._known(phone)
+            async with leg:
+                await leg.answer()
+                await Conversation(leg, self._d.voice).say(wording.SIGNED_IN if comes else wording.SIGNED_OUT)
+        except (NotKnown, HungUp, TelephonyAway) as error:
+            log.info("a desk phone's code was cut short", desk=phone, reason=str(error))
+        if phone in self._phones and comes:  # now that its line is free to be rung
+            last = self._room.desks.get(phone) or self._last.get(phone)
+            self.sign_in(phone, last.operator if last else phone, last.skills if last else None)
+        elif phone in self._phones:
+            self.sign_out(phone)
+        return True
 
     def sign_out(self, phone: str) -> None:
         """Nobody sits there any more; a talk that goes on is not touched. Raises `NotKnown`."""
@@ -208,7 +222,7 @@ class Operators:
 
     async def _keep(self, ticket: int) -> None:
         try:
-            await self._taken_over.wait()
+            await self._talks.done.wait()
             await callback.keep(ticket, self._hall)
         finally:
             self._promises.discard(ticket)
@@ -265,77 +279,7 @@ class Operators:
 
     async def resume(self, leg: Leg) -> bool:
         """Take up a caller who was talking with an operator when an earlier engine died; they notice nothing. False: they were not."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TAKE_OVER_SECONDS):
-                await self._taken_over.wait()
-        if (found := self._resumed.pop(leg.id, None)) is None:
-            return False
-        ticket, table = found
-        await note(self._d, ticket, CallResumed(at=self._d.clock.now(), call=leg.id))
-        await self._sit_again(ticket, leg, table, None)
-        return True
-
-    async def _take_over(self, booted: datetime) -> None:
-        """Put the talks together again that an earlier engine had; end what rang, and what was left alone."""
-        try:
-            while True:
-                try:
-                    alive = await self._d.phone.alive()
-                    break
-                except TelephonyAway:
-                    await asyncio.sleep(PAUSE_SECONDS)
-            found: dict[int, list[str]] = {}
-            for ticket, call in await self._d.store.calls_without_end():
-                found.setdefault(ticket, []).append(call)
-            for ticket, calls in found.items():
-                await self._take_up(ticket, calls, alive, booted)
-        finally:
-            self._taken_over.set()
-
-    async def _take_up(
-        self, ticket: int, calls: Sequence[str], alive: frozenset[str], booted: datetime
-    ) -> None:
-        history = await self._d.store.history(ticket)
-        talked = [event.calls for event in history if isinstance(event, PartiesConnected) and event.calls]
-        up = [call for call in (talked[-1] if talked else ()) if call in calls and call in alive]
-        up = up if len(up) >= 2 else []  # who is left alone is let go
-        desks = {event.attempt: event for event in history if isinstance(event, OperatorRang)}
-        if up:
-            table = Table(ticket, self._d, self._own, coming=len(up), music=self._hall.music)
-            for call in up:
-                if not _ours(ticket, call):
-                    self._resumed[call] = (ticket, table)
-                elif (leg := self._d.phone.adopt(call)) is not None:
-                    desk = desks[call].desk if call in desks else None
-                    self._own(self._sit_again(ticket, leg, table, desk), f"resumed {call}")
-                else:
-                    table.stays_away()
-            self._own(table.run(), f"resumed table of {ticket}")
-        began = {event.call: event.at for event in history if isinstance(event, CallStarted)}
-        answered = {event.call: event.at for event in history if isinstance(event, CallAnswered)}
-        for call in alive.intersection(calls).difference(up):
-            if _ours(ticket, call) and began[call] < booted:
-                with suppress(TelephonyAway):
-                    await self._d.phone.hang_up(call)
-                now = self._d.clock.now()
-                seconds = (now - answered.get(call, now)).total_seconds()
-                await note(self._d, ticket, CallEnded(at=now, call=call, seconds=round(seconds, 3)))
-
-    async def _sit_again(self, ticket: int, leg: Leg, table: Table, desk: str | None) -> None:
-        if desk is not None:
-            table.desk = desk
-            self._hall.tables[leg.id] = table
-            self._room.take(desk)
-        began = self._d.clock.now()
-        try:
-            async with adopted(ticket, leg, self._d):
-                await table.sit(leg, operator=desk is not None)
-        except HungUp:
-            log.info("a talk that was taken over ended", call=leg.id, ticket=ticket)
-        finally:
-            if desk is not None:
-                self._hall.tables.pop(leg.id, None)
-                self._room.free(desk, talked=self._d.clock.now() - began)
+        return await self._talks.resume(leg)
 
     async def _open_promises(self) -> None:
         """Every promise of an earlier engine."""
@@ -370,11 +314,6 @@ async def _guarded(work: Coroutine[Any, Any, None], name: str) -> None:
         await work
     except Exception:
         log.exception("a task broke", task=name)
-
-
-def _ours(ticket: int, call: str) -> bool:
-    """Whether a leg was begun here, by its id."""
-    return any(call.startswith(f"{ticket}-{letter}") for letter in LETTERS)
 
 
 def _first_ring(history: Sequence[Event], now: datetime) -> datetime:

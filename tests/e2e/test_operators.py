@@ -120,6 +120,28 @@ async def test_a_desk_phone_without_its_password_is_not_let_in(office: Office) -
         await office.people.network.desk_phone("operator9", "guess", registrar)
 
 
+async def test_the_codes_of_the_desk_phone_sign_in_and_out(office: Office) -> None:
+    async def dials(code: str, words: str) -> None:
+        call = await office.people.network.dials(
+            office.desk, f"sip:{code}@127.0.0.1:{office.installation.base_port}"
+        )
+        await call.hears(words)
+        await call.ended(SOON)
+        assert call.code == 200
+
+    await dials("*1", wording.SIGNED_IN)
+    assert (await office.desk_state())["operator"] == "operator1"
+    await dials("*0", wording.SIGNED_OUT)
+    assert not (await office.desk_state())["signed_in"]
+    outside = await office.people.network.dials(
+        office.desk, f"sip:+79160000043@127.0.0.1:{office.installation.base_port}"
+    )
+    await outside.ended(SOON)
+    assert outside.code == 603
+    assert not office.people.network.unexpected
+    office.people.network.calls.clear()  # no conversation, so no recording
+
+
 async def test_a_phone_that_is_unplugged_is_passed_over_and_a_message_taken(office: Office) -> None:
     await office.signs_in()
     office.people.network.unplug(office.desk)
