@@ -13,11 +13,10 @@ import numpy as np
 
 from engine.demo.hearing import speech_seconds
 from engine.demo.softphones import Call
-from tests.e2e.harness import POLL_SECONDS, Installation, Json, People
+from tests.e2e.harness import POLL_SECONDS, SAME_LENGTH_SECONDS, Installation, Json, People
 
 QUIET_SECONDS = 5.0
 """How long calls may take to end, and recordings to be attached."""
-SAME_LENGTH_SECONDS = 0.3
 AUDIBLE_SECONDS = 0.3
 WITHHELD = "anonymous"
 
@@ -78,7 +77,7 @@ async def recordings(installation: Installation, calls: list[Call]) -> list[str]
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
         attached = await _attached(installation)
-        pairs, missing = _match(answered, attached)
+        pairs, missing = _match(answered, attached, installation.same_length_seconds)
         if not missing or time.monotonic() > deadline:
             break
         await asyncio.sleep(POLL_SECONDS)
@@ -111,12 +110,18 @@ async def _attached(installation: Installation) -> list[tuple[str, Json]]:
     return found
 
 
-def _match(calls: list[Call], attached: list[tuple[str, Json]]) -> tuple[list[tuple[Call, Json]], list[Call]]:
+def _match(
+    calls: list[Call], attached: list[tuple[str, Json]], slack: float
+) -> tuple[list[tuple[Call, Json]], list[Call]]:
     """Pair each call with a recording of the same number and length; the calls that found none."""
     left, pairs, missing = list(attached), [], []
     for call in calls:
         number = call.number if call.incoming else call.caller.replace(WITHHELD, "")
-        alike = [each for each in left if each[0] == number and _close(call, each[1])]
+        alike = [
+            each
+            for each in left
+            if each[0] == number and abs(float(each[1]["seconds"]) - call.seconds) <= slack
+        ]
         if not alike:
             missing.append(call)
             continue
@@ -124,10 +129,6 @@ def _match(calls: list[Call], attached: list[tuple[str, Json]]) -> tuple[list[tu
         left.remove(best)
         pairs.append((call, best[1]))
     return pairs, missing
-
-
-def _close(call: Call, event: Json) -> bool:
-    return abs(float(event["seconds"]) - call.seconds) <= SAME_LENGTH_SECONDS
 
 
 async def _speech_seconds(installation: Installation, recording: Any) -> dict[str, float]:

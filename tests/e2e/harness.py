@@ -40,6 +40,7 @@ READY_SECONDS = 20.0
 STOP_SECONDS = 8.0
 EVENT_SECONDS = 15.0
 POLL_SECONDS = 0.04
+SAME_LENGTH_SECONDS = 0.3
 RTP_PORTS = 200
 SHORT_FALLBACK = {
     "fallback_silence_seconds": 1,
@@ -137,6 +138,10 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     token: str = ""
+    same_length_seconds: float = SAME_LENGTH_SECONDS
+    """How much shorter or longer than its call a recording may be; `begin` keeps it, tear-down puts it back."""
+    log_file: Path | None = None
+    """Where the engine's log goes; by default beside the data."""
     open_tickets_allowed: bool = False
     """Set by a test that ends with an emergency still walking; tear-down then stops the engine before it looks."""
 
@@ -146,7 +151,7 @@ class Installation:
 
     @property
     def log(self) -> Path:
-        return self.data_dir.parent / "engine.log"
+        return self.log_file or self.data_dir.parent / "engine.log"
 
     @property
     def running(self) -> bool:
@@ -154,7 +159,9 @@ class Installation:
 
     # -- the process -----------------------------------------------------------------------------------------
 
-    async def begin(self, prepare: Callable[[Path], None] | None = None, **environment: str) -> None:
+    async def begin(
+        self, prepare: Callable[[Path], None] | None = None, *, running: bool = True, **environment: str
+    ) -> None:
         """Fresh data, and a running engine. `prepare` may edit the folder of companies first; `environment` is of this beginning on."""
         await self.stop()
         template = self.data_dir.parent / "template"
@@ -175,7 +182,8 @@ class Installation:
         if prepare is not None:
             prepare(self.data_dir / "companies")
         self.environment |= environment
-        await self.start()
+        if running:
+            await self.start()
 
     async def start(self) -> None:
         """Start the engine and wait until it says that it is ready. Raises `EngineFailedError`."""
@@ -183,7 +191,7 @@ class Installation:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "engine", "run"),
                 cwd=ROOT,
-                env=self._environment(),
+                env=self.surroundings,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -233,7 +241,7 @@ class Installation:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "engine", *arguments),
             cwd=ROOT,
-            env=self._environment(),
+            env=self.surroundings,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -246,7 +254,9 @@ class Installation:
         text = self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
         return "".join(f"\n    {line}" for line in text)
 
-    def _environment(self) -> Mapping[str, str]:
+    @property
+    def surroundings(self) -> Mapping[str, str]:
+        """The environment of every process of this installation."""
         ours = {"DOZVON_BASE_PORT": str(self.base_port), "DOZVON_DATA_DIR": str(self.data_dir)}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DOZVON_")}
         return {**inherited, "PYTHONUNBUFFERED": "1", **ours, **self.environment}
@@ -343,9 +353,10 @@ class Installation:
         """The key that the robocall on this softphone has drawn, for `PhoneNetwork.accept_key`."""
         async with asyncio.timeout(EVENT_SECONDS):
             while True:
-                for ticket in await self.tickets():
-                    if key := _drawn_key(await self.events(ticket["number"]), call.number):
-                        return key
+                with contextlib.suppress(aiohttp.ClientError):  # the engine may be dead just now
+                    for ticket in await self.tickets():
+                        if key := _drawn_key(await self.events(ticket["number"]), call.number):
+                            return key
                 await asyncio.sleep(POLL_SECONDS)
 
     async def ari(self, path: str) -> Any:

@@ -14,7 +14,15 @@ from engine.demo.softphones import PhoneNetwork
 from engine.domain import wording
 from engine.speech import SpokenVoice, find_engines
 from tests.e2e.aftermath import complaints
-from tests.e2e.harness import PREFIX, VOICES, Installation, People, asterisk_settings, free_base_port
+from tests.e2e.harness import (
+    PREFIX,
+    SAME_LENGTH_SECONDS,
+    VOICES,
+    Installation,
+    People,
+    asterisk_settings,
+    free_base_port,
+)
 from tests.e2e.stories import Stories
 
 SHARED = {"people", "installation", "told"}
@@ -107,6 +115,7 @@ async def told(
 async def put_away(installation: Installation, people: People) -> None:
     """Stop the engine, and fail if anything is not as it must be when a test is over."""
     wrong = await complaints(installation, people)
+    installation.same_length_seconds = SAME_LENGTH_SECONDS
     await people.network.hang_up()
     await installation.stop()
     if wrong:
