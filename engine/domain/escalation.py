@@ -221,7 +221,7 @@ def _after_acceptance(walk: Walk, policy: Policy, now: datetime, stopping: Colle
     ]
     if cancel := _cancel_one(needless, stopping):
         return cancel
-    for contact in sorted(walk.texted - walk.told - {walk.accepted.contact}):
+    for contact in sorted((walk.texted - walk.told - {walk.accepted.contact}) & walk.known.keys()):
         return Text(walk.known[contact], "taken")
     if clock is None:
         return Wait(None) if walk.running else Stop()
