@@ -153,7 +153,8 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         )
         service = Service(deps, fallback)
         alarms = Alarms(deps)
-        upkeep = Upkeep(settings, deps, recordings, ami.db_put)
+        muting = RecordingMute(ari, ami)
+        upkeep = Upkeep(settings, deps, recordings, muting, ami.db_put)
         sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
         post = service.post if settings.sms.providers else None
         asked = probes(ami, trunks, upkeep, post)
@@ -165,7 +166,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             answer.attach(pages, links)
 
         await stack.enter_async_context(
-            console(settings, deps, store, recordings, RecordingMute(ari, ami), health, attach)
+            console(settings, deps, store, recordings, muting, health, attach)
         )
         await stack.enter_async_context(
             jobs(service, deps, ami, fallback, sentry, settings.inside(ALARM_FILE))

@@ -19,7 +19,7 @@ from engine.domain.errors import DozvonError, TelephonyAway
 from engine.flows import filing, keeping
 from engine.flows.deps import Deps
 from engine.flows.filing import Strays
-from engine.ports import Companies
+from engine.ports import Companies, Muting
 from engine.recordings import Archive, Disk, KeyRing, Level, RecordingFolder, Room, load_key
 
 if TYPE_CHECKING:
@@ -102,8 +102,10 @@ async def _nothing() -> None:
 class Upkeep:
     """The recordings' regular work. `tell` reaches the dialplan."""
 
-    def __init__(self, settings: Settings, deps: Deps, folder: RecordingFolder, tell: Tell) -> None:
-        self._deps, self._folder, self._tell = deps, folder, tell
+    def __init__(
+        self, settings: Settings, deps: Deps, folder: RecordingFolder, muting: Muting, tell: Tell
+    ) -> None:
+        self._deps, self._folder, self._muting, self._tell = deps, folder, muting, tell
         self._disk = Disk(
             settings.recordings,
             reserve=settings.recording.reserve_mb * MEGABYTE,
@@ -135,6 +137,7 @@ class Upkeep:
         with suppress(TelephonyAway):
             alive = await self._deps.phone.alive()
             await filing.tidy_recordings(alive, self._deps, self._strays)
+            await keeping.resume_forgotten(self._deps, self._muting)
         await asyncio.to_thread(self._folder.tidy)
 
     async def let_go(self) -> None:

@@ -16,6 +16,9 @@ from engine.ports import Aged, Muting
 
 log = structlog.get_logger()
 
+PAUSE = timedelta(minutes=3)
+"""Nobody needs longer to say a card's number."""
+
 
 class NotUp(DozvonError, ValueError):
     """The call is not up, so there is nothing to pause or to resume."""
@@ -41,6 +44,18 @@ async def resume(d: Deps, call: str, by: str, muting: Muting) -> bool:
         await d.store.append(ticket, [RecordingResumed(at=d.clock.now(), call=call, by=by)])
     await muting.mute(call, False)
     return paused
+
+
+async def resume_forgotten(d: Deps, muting: Muting) -> None:
+    """Record again what somebody paused `PAUSE` ago and forgot: a whole talk must not be lost for one number."""
+    for ticket, call in await d.store.calls_without_end():
+        gaps, now = gaps_of(await d.store.history(ticket), call), d.clock.now()
+        if gaps and gaps[-1][0] + PAUSE < now < gaps[-1][1]:
+            try:
+                await resume(d, call, OUR_SIDE, muting)
+                log.warning("a forgotten pause of a recording was ended", ticket=ticket, call=call)
+            except (NotKnown, NotUp):
+                continue  # it has just ended
 
 
 async def _paused(d: Deps, call: str) -> tuple[int, bool]:

@@ -102,14 +102,16 @@ class Archive:
     def seal_earlier(self) -> int:
         """Seal what was kept before there was a seal: the companies that have recordings and no chain yet. Returns how many."""
         sealed = 0
-        for company in sorted({path.parents[3].name for path in keep.all_facts(self._root)}):
-            if not chain_files(self._root / company):
-                for path in reversed(list(keep.all_facts(self._root, company))):
-                    if facts := keep.read_facts(path):
-                        with self._lock:
-                            files = _files(path.parent, facts)
-                            self._chain(company).append(KEPT, facts.recording, files, reason=LATE)
-                        sealed += 1
+        companies = [path for path in self._root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        for company in companies:
+            if chain_files(company):
+                continue
+            for path in reversed(list(keep.all_facts(self._root, company.name))):
+                if facts := keep.read_facts(path):
+                    files = _files(path.parent, facts)
+                    with self._lock:
+                        self._chain(company.name).append(KEPT, facts.recording, files, reason=LATE)
+                    sealed += 1
         return sealed
 
     def _note(self, what: str, recording: str, by: str, reason: str) -> None:

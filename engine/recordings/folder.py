@@ -171,11 +171,12 @@ class RecordingFolder:
         """
 
         def look() -> list[str]:
-            writing = writers()
             folders = [*self._live, *self._recent_days()]
-            found = ((call, path) for folder in folders for call, path in calls_with_legs(folder))
-            unfinished = (call for call, path in found if not writing.hold([path]))
-            return list(dict.fromkeys((*unfinished, *self._inherited)))
+            found = [(call, path) for folder in folders for call, path in calls_with_legs(folder)]
+            if found:
+                writing = writers()
+                found = [(call, path) for call, path in found if not writing.hold([path])]
+            return list(dict.fromkeys((*(call for call, _ in found), *self._inherited)))
 
         return await asyncio.to_thread(look)
 

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.asterisk.ami import Ami, AmiAddress
 from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
 from engine.recordings import KeyRing, RecordingFolder, load_key, verify
 from engine.recordings.formats import sha256
 from engine.speech.sound import write_wav
+from engine.upkeep import NO_RECORDING
 from tests.crash.finish_once import folder_of
 from tests.e2e.wire import phone
 from tests.fakes.legs import RATE, tone, write_leg
@@ -111,6 +113,27 @@ async def test_a_real_call_is_kept_whole(asterisk: AsteriskServer, folder: Recor
     assert power_at(far, GREETING_HERTZ) < 0.01, "what we said is on the far end's leg"
     assert np.abs(far).mean() > 1000, "what the far end said is missing"
     assert list(asterisk.settings.live_dir.rglob(f"{call}-*.wav")) == []
+
+
+@needs_asterisk
+async def test_on_a_full_disk_the_call_goes_on_unrecorded(asterisk: AsteriskServer) -> None:
+    """The very last resort: the engine has told the dialplan that there is no room left."""
+    settings = asterisk.settings
+    address = AmiAddress("127.0.0.1", settings.base_port + 1, settings.ami_user, settings.ami_password)
+    async with Ami(address) as ami:
+        await ami.db_put(*NO_RECORDING, "1")
+        async with phone("+79160000042") as resident:
+            assert await resident.calls(DID, settings.sip_port) == 200
+            async with asyncio.timeout(10):
+                while resident.frames < 50:
+                    await asyncio.sleep(0.02)
+            assert not list(settings.live_dir.rglob("*-in.wav"))
+            resident.hangs_up()
+        await ami.db_put(*NO_RECORDING, "0")
+    async with phone("+79160000042") as resident:
+        assert await resident.calls(DID, settings.sip_port) == 200
+        await the_call(asterisk)
+        resident.hangs_up()
 
 
 @needs_asterisk

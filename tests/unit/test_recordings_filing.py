@@ -245,6 +245,21 @@ async def test_pause_and_resume_leave_a_gap_with_names() -> None:
     assert kinds == [RecordingPaused, RecordingResumed, RecordingPaused]
 
 
+async def test_a_forgotten_pause_ends_by_itself() -> None:
+    world, mute = World(), Mute()
+    ticket = await world.a_call()
+    await keeping.pause(world.d, CALL, "ivanova", mute)
+    world.clock.at += keeping.PAUSE
+    await keeping.resume_forgotten(world.d, mute)
+    assert mute.said == [(CALL, True)], "too early"
+    world.clock.at += timedelta(seconds=1)
+    for _ in range(2):
+        await keeping.resume_forgotten(world.d, mute)
+    assert mute.said == [(CALL, True), (CALL, False)]
+    (resumed,) = [e for e in world.store.timelines[ticket] if isinstance(e, RecordingResumed)]
+    assert resumed.by == "dozvon"
+
+
 async def test_only_a_call_that_is_up_can_be_paused() -> None:
     world, mute = World(), Mute()
     await world.a_call(ended())
