@@ -28,6 +28,7 @@ from engine.domain.events import (
 )
 from engine.domain.model import CallKind, Line
 from engine.domain.queueing import Desk, Rules
+from engine.flows import verbs
 from engine.flows.deps import Deps
 from engine.flows.desk import Operators
 from engine.flows.party import Party
@@ -421,6 +422,36 @@ async def test_an_engine_that_is_away_too_long_owns_up() -> None:
         broken = await office.until(1002, DeadlineBroken)
         assert broken.clock == "call_back"
         await office.until(1002, CallBackEnded)
+        await quiet(office)
+
+
+@virtual
+async def test_a_closed_ticket_promises_nothing_any_more() -> None:
+    async with promised() as office:
+        await verbs.close(office.d, 1002, "operator", "перезвонил сам")
+        await quiet(office)
+        assert not office.events(1002, CallBackEnded)
+        assert not office.phone(RESIDENT).history
+
+
+@virtual
+async def test_the_codes_of_a_desk_phone() -> None:
+    async with Office.open() as office:
+        comes = office.network.resident(OLGA).calls("*1")
+        await comes.ended()
+        await asyncio.sleep(0)
+        assert office.hears(comes) == "Вы на смене."
+        assert office.operators.desks()[0].desk is not None
+        office.operators.sign_in(OLGA, "Ольга", {"demo": frozenset({"ru"})})
+        await office.network.resident(OLGA).calls("*0").ended()
+        await asyncio.sleep(0)
+        assert office.operators.desks()[0].desk is None
+        await office.network.resident(OLGA).calls("*1").ended()
+        await asyncio.sleep(0)
+        again = office.operators.desks()[0].desk
+        assert again is not None
+        assert (again.operator, again.skills) == ("Ольга", {"demo": frozenset({"ru"})})
+        assert not office.store.timelines  # no conversation, no ticket
         await quiet(office)
 
 
