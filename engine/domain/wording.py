@@ -50,6 +50,7 @@ MENU = "Отказаться: два. Повторить: три. Соедини
 ACCEPTED = "Принято. Заявка за вами."
 DECLINED = "Понятно, вызываем следующего."
 WHY_DECLINED = "Скажите почему. Не могу выехать: один. Нет связи: два. Занят на другой заявке: три."
+HOW_LONG = "На сколько часов: от одного до девяти."
 THANK_YOU = "Спасибо."
 WRONG_KEY = "Такой команды нет."
 TICKET_CLOSED = "Заявка уже закрыта. Спасибо."
@@ -113,7 +114,7 @@ FALLBACK = {
 
 def fixed_parts() -> Parts:
     """Every sentence that does not depend on a ticket: rendered at set-up."""
-    menus = (MENU, ACCEPTED, DECLINED, WHY_DECLINED, THANK_YOU, WRONG_KEY, TICKET_CLOSED, NO_KEY)
+    menus = (MENU, ACCEPTED, DECLINED, WHY_DECLINED, HOW_LONG, THANK_YOU, WRONG_KEY, TICKET_CLOSED, NO_KEY)
     connecting = (CALLBACK_MENU, YOURS, REPORT_MENU, CONNECTING, NO_RESIDENT, RESIDENT_AWAY, STAFF_CALLS)
     hotline = (
         RECORDED,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -227,10 +227,17 @@ class Attempt:
         why = await talk.ask(wording.DECLINED, wording.WHY_DECLINED, keys="123", wait=REASON_WAIT_SECONDS)
         if why is not None:
             reason = wording.DECLINE_REASONS[why]
-            until = d.clock.now() + NO_COVERAGE_FOR if reason == "no_coverage" else None
+            until = await self._until(talk, d) if reason == "no_coverage" else None
             await verbs.decline(d, self.ticket, self.ring.callee.contact, Via.CALL, reason, until)
             await talk.say(wording.THANK_YOU)
         return Outcome.DECLINED
+
+    async def _until(self, talk: Conversation, d: Deps) -> datetime:
+        """Until when the person is out of coverage: so many hours as the key they press; who says nothing, or has gone, an hour."""
+        hours = None
+        with suppress(HungUp):
+            hours = await talk.ask(wording.HOW_LONG, keys="123456789", wait=REASON_WAIT_SECONDS)
+        return d.clock.now() + (timedelta(hours=int(hours)) if hours else NO_COVERAGE_FOR)
 
     async def _ask_progress(self, talk: Conversation, key: str, d: Deps) -> Outcome:
         """Ask the acceptor about a clock that ran out: 1 yes, 2 not yet, 3 cannot."""

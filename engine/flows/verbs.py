@@ -76,6 +76,18 @@ async def decline(
     await _conditionally(d, ticket, decide)
 
 
+async def no_coverage(d: Deps, company: str, now: datetime) -> dict[str, NoCoverage]:
+    """Who of the company's staff is out of coverage now, by the last thing that they said about it on any open ticket."""
+    last: dict[str, NoCoverage] = {}
+    for ticket in await d.store.open_tickets(company):
+        for event in await d.store.history(ticket):
+            if isinstance(event, NoCoverage) and (
+                event.contact not in last or event.at > last[event.contact].at
+            ):
+                last[event.contact] = event
+    return {contact: said for contact, said in last.items() if said.until > now}
+
+
 async def report(d: Deps, ticket: int, contact: str, via: Via, what: str) -> None:
     """Record progress: arrived, localised, done, on_the_way. Raises `ValueError` for any other word."""
     if what not in REPORTS:

@@ -37,6 +37,7 @@ from engine.domain.events import (
     EscalationExhausted,
     EscalationResumed,
     Event,
+    NoCoverage,
     StepStarted,
     TextQueued,
 )
@@ -44,6 +45,7 @@ from engine.domain.model import Callee, Outcome, Purpose, Urgency
 from engine.domain.policy import Target, TargetKind
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
+from engine.flows import verbs
 from engine.flows.deps import Deps
 from engine.flows.dialout import Attempt
 from engine.ports import Leg
@@ -146,7 +148,9 @@ class Walker:
                     leg = self.d.phone.adopt(attempt)
                     if leg is not None and (ring := _ring_of(state, history, attempt)):
                         mine.add(attempt)
-                        self._begin(ring, state, leg)  # its intent is on disk; a leg that is up must have an owner
+                        self._begin(
+                            ring, state, leg
+                        )  # its intent is on disk; a leg that is up must have an owner
                     else:
                         await self._silence(attempt)
                         _take(state, ticket, batch, DialEnded(at=now, attempt=attempt, outcome=Outcome.LOST))
@@ -157,6 +161,9 @@ class Walker:
                 case _:
                     for event in self._events_of(action, state, ticket, now):
                         _take(state, ticket, batch, event)
+                    if isinstance(action, EnterStep):
+                        for absence in await self._absences(state, now):
+                            _take(state, ticket, batch, absence)
         else:
             log.error("the decision never came to an end", ticket=self.ticket)
             action = Wait(None)
@@ -212,6 +219,18 @@ class Walker:
                     EscalationResumed(at=now, reason=reason, index=index),
                     AlarmRaised(at=now, reason=reason),
                 ]
+
+    async def _absences(self, state: Walk, now: datetime) -> list[NoCoverage]:
+        """Who of the step's people has said on another ticket that they are out of coverage: it holds for this one too."""
+        try:
+            elsewhere = await verbs.no_coverage(self.d, state.company, now)
+        except StoreFailed:
+            return []  # better rung in vain than not at all
+        return [
+            NoCoverage(at=now, contact=one.contact, until=said.until, via=said.via)
+            for one in state.people
+            if (said := elsewhere.get(one.contact)) and not state.uncovered(one.contact, now)
+        ]
 
     def _text(self, state: Walk, ticket: Ticket, callee: Callee, template: str, now: datetime) -> TextQueued:
         text = f"{self.ticket}-{state.length + 1}"

@@ -64,7 +64,12 @@ class Moody(FakePhone):
             (6, lambda: Script().answers(ringing)),  # a machine
             (5, lambda: Script().answers(ringing).holds(after).hangs_up()),
             (4, lambda: Script().answers(ringing).presses("1", after=after).presses_accept_key(after=3)),
-            (9, lambda: Script().answers(ringing).presses("2", after=after).presses(rng.choice("123"), after=2)),
+            (
+                9,
+                lambda: (
+                    Script().answers(ringing).presses("2", after=after).presses(rng.choice("123"), after=2)
+                ),
+            ),
         ]
         return rng.choices([make for _, make in moods], [weight for weight, _ in moods])[0]()
 
@@ -114,7 +119,10 @@ class Month:
     async def _meddle(self, ticket: int) -> None:
         """Somebody takes it, refuses it or closes it by another way, while phones ring."""
         await asyncio.sleep(self.rng.uniform(0.0, 40.0))
-        contact, via = self.rng.choice(list(PEOPLE.values())), self.rng.choice([Via.SMS, Via.CONSOLE, Via.API])
+        contact, via = (
+            self.rng.choice(list(PEOPLE.values())),
+            self.rng.choice([Via.SMS, Via.CONSOLE, Via.API]),
+        )
         match self.rng.randrange(4):
             case 0:
                 await verbs.decline(self.town.d, ticket, contact, via, "cannot_go")
@@ -198,13 +206,17 @@ def policies() -> tuple[Policy, ...]:
         causes=("heating.*",),
         after_accepting=clocks,
     )
-    lift = replace(water_policy(sms=Sms.BEFORE, calls=3), name="lift", causes=("lift.*",), after_accepting=clocks)
+    lift = replace(
+        water_policy(sms=Sms.BEFORE, calls=3), name="lift", causes=("lift.*",), after_accepting=clocks
+    )
     return water, heating, lift
 
 
 @pytest.mark.parametrize("seed", [int(os.environ.get("DOZVON_SEED", "112"))])
 def test_a_month_in_a_minute(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texting, "TICK_SECONDS", 60.0)  # half a million looks at nothing are most of a month's work
+    monkeypatch.setattr(
+        texting, "TICK_SECONDS", 60.0
+    )  # half a million looks at nothing are most of a month's work
     began = time.process_time()
     found: list[Month] = []
 
@@ -224,7 +236,10 @@ def test_a_month_in_a_minute(seed: int, monkeypatch: pytest.MonkeyPatch) -> None
     timelines = month.town.store.timelines
     wrong = [each for ticket, timeline in timelines.items() for each in complaints(ticket, timeline)]
     rung_unintended = {call.id for call in month.town.network.calls} - {
-        event.attempt for timeline in timelines.values() for event in timeline if isinstance(event, DialStarted)
+        event.attempt
+        for timeline in timelines.values()
+        for event in timeline
+        if isinstance(event, DialStarted)
     }
     print(_figures(month, simulated))
     assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:20])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from engine.domain.events import (
     Accepted,
@@ -12,6 +13,7 @@ from engine.domain.events import (
     DialEnded,
     DialStarted,
     EscalationExhausted,
+    NoCoverage,
     MachineSuspected,
     RecordingAttached,
     StepStarted,
@@ -157,6 +159,44 @@ async def test_declining_moves_on_while_the_reason_is_asked() -> None:
         assert (second.at - ended.at).total_seconds() < 0.1
         assert [event.reason for event in town.events(ticket, Declined)] == ["busy_elsewhere"]
         assert [outcome for _, outcome in town.dials(ticket)] == ["declined", "accepted"]
+
+
+@virtual
+async def test_no_coverage_is_asked_for_how_long() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses("2", after=1).presses("2", after=2).presses("3", after=2)
+        town.phone(SECOND).answers().presses_accept_key(after=9)
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        said = town.events(ticket, NoCoverage)[0]
+        assert (said.contact, said.until - said.at) == ("plumber1", timedelta(hours=3))
+
+
+@virtual
+async def test_who_says_nothing_about_how_long_is_left_alone_for_an_hour() -> None:
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses("2", after=1).presses("2", after=2).hangs_up(1)
+        town.phone(SECOND).answers().presses_accept_key(after=9)
+        ticket = await town.emergency()
+        said = await town.until(ticket, NoCoverage)
+        assert timedelta(minutes=59) < said.until - said.at <= timedelta(hours=1)
+
+
+@virtual
+async def test_no_coverage_holds_for_the_next_emergency_too() -> None:
+    """The plumber is in a basement: the next burst pipe rings somebody else at once."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).rings_out()
+        town.phone(SECOND).answers().presses_accept_key()
+        first = await town.emergency()
+        until = town.clock.now() + timedelta(hours=2)
+        await verbs.decline(town.d, first, "plumber1", Via.SMS, "no_coverage", until)
+        await town.until(first, Accepted)
+        await asyncio.sleep(60)
+        second = await town.emergency()
+        accepted = await town.until(second, Accepted, timeout=20)
+        assert accepted.contact == "plumber2"
+        assert [number for number, _ in town.dials(second)] == [SECOND]
 
 
 @virtual
