@@ -89,9 +89,11 @@ def _company(request: web.Request, who: Principal, asked: str | None) -> Company
 
 
 def _urgency(company: Company, new: NewTicket) -> Urgency:
-    """As given; else that of the policy made for this very cause."""
+    """As given; else that of the cause in the catalogue; else that of the policy made for this very cause."""
     if new.urgency is not None:
         return new.urgency
+    if (known := company.catalogue.cause(new.cause)) is not None:
+        return known.urgency
     for policy in company.policies:
         if new.cause and policy.covers(new.cause) and policy.causes != ("*",):
             return policy.urgency
