@@ -75,6 +75,7 @@ class Table:
             await asyncio.wait({ended, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._seats[leg.id]
+            self._held = self._held and not operator  # a hold ends with whoever could end it
             self._change()
             for task in (ended, left):
                 task.cancel()
@@ -102,11 +103,6 @@ class Table:
     @property
     def held(self) -> bool:
         return self._held
-
-    @property
-    def calls(self) -> tuple[str, ...]:
-        """The legs at the table, in the order in which they came."""
-        return tuple(self._seats)
 
     def bring(self, party: Party, *, transfer: bool = False) -> None:
         """Ring somebody to the table, as a task. With `transfer` the operator leaves when they answer."""

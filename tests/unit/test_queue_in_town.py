@@ -574,6 +574,38 @@ async def test_three_talk_and_two_go_on() -> None:
 
 
 @virtual
+async def test_an_operator_who_hangs_up_during_a_hold_leaves_the_others_together() -> None:
+    async with desk_call() as (office, ticket, call):
+        table = office.operators.table(ticket, call)
+        table.bring(plumber())
+        await office.until(ticket, PartiesConnected, 2)
+        await asyncio.sleep(1)
+        table.hold()
+        await asyncio.sleep(3)
+        assert not office.network.bridges
+        await office.phone(OLGA).history[0].hangs_up()
+        await asyncio.sleep(1)
+        assert live(office, RESIDENT, FIRST) in office.network.bridges
+        await office.phone(RESIDENT).history[0].hangs_up()
+        await quiet(office)
+
+
+@virtual
+async def test_everybody_hangs_up_while_a_third_is_rung() -> None:
+    async with desk_call() as (office, ticket, call):
+        office.phone(FIRST).rings_out()
+        office.operators.table(ticket, call).bring(plumber())
+        await asyncio.sleep(3)
+        await office.phone(RESIDENT).history[0].hangs_up()
+        await asyncio.sleep(3)
+        assert office.phone(FIRST).history[-1].ended_at is None  # the operator waits for them
+        await office.phone(OLGA).history[0].hangs_up()
+        await asyncio.sleep(1)
+        assert office.phone(FIRST).history[-1].ended_at is not None  # nobody is left to come to
+        await quiet(office)
+
+
+@virtual
 async def test_transfer() -> None:
     async with desk_call() as (office, ticket, call):
         office.operators.table(ticket, call).bring(plumber(), transfer=True)
