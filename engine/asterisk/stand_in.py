@@ -24,6 +24,7 @@ MOST_NUMBERS = 20
 """As many as the dialplan tries in one round."""
 GIVEN_UP_SECONDS = 1800.0
 """Notes without an end that are older than this belong to a call that Asterisk did not live to finish."""
+SUFFIX = ".fallback"
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 PutDb = Callable[[str, str, str], Awaitable[object]]
@@ -56,7 +57,7 @@ class AsteriskStandIn:
     async def forget(self, call: str) -> None:
         """See `ports.StandIn.forget`."""
         if _ID.fullmatch(call):  # the message is in the recording of the call as well
-            for name in (f"{call}-message.wav", f"{call}.fallback.accepted", f"{call}.fallback"):
+            for name in (f"{call}-message.wav", f"{call}{SUFFIX}.accepted", f"{call}{SUFFIX}"):
                 (self._live_dir / name).unlink(missing_ok=True)
 
     async def keep(self, did: str, company: str, numbers: Sequence[str]) -> None:
@@ -92,7 +93,7 @@ class AsteriskStandIn:
 
     def _read_all(self) -> list[StoodInCall]:
         found = []
-        for path in self._live_dir.glob("*.fallback"):
+        for path in self._live_dir.glob(f"*{SUFFIX}"):
             try:
                 call = self._read(path)
             except (OSError, ValueError, KeyError) as error:
@@ -105,29 +106,27 @@ class AsteriskStandIn:
         return sorted(found, key=lambda call: call.started)
 
     def _read(self, path: Path) -> StoodInCall | None:
-        """The call behind the notes; None while it goes on."""
+        """The call behind the notes; None while it goes on. A disk that was full for a while may have swallowed any of them."""
+        touched = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         lines = [line.partition("=") for line in path.read_text(errors="replace").splitlines()]
         notes: dict[str, list[str]] = {}
         for key, _, value in lines:
             notes.setdefault(key, []).append(value)
-        started = _instant(notes["started"][0])
-        if "ended" in notes:
-            ended = _instant(notes["ended"][-1])
-        else:
-            touched = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            if (datetime.now(UTC) - touched).total_seconds() < GIVEN_UP_SECONDS:
-                return None
-            ended = touched
+        if "ended" not in notes and (datetime.now(UTC) - touched).total_seconds() < GIVEN_UP_SECONDS:
+            return None
+        ended = _instant(notes["ended"][-1]) if "ended" in notes else touched
+        known = next((notes[key][0] for key in ("started", "leg_at", "left_at") if key in notes), None)
         accepted = notes.get("accepted", [])
         with suppress(OSError):
             accepted = accepted or [path.with_name(path.name + ".accepted").read_text().strip()]
         return StoodInCall(
-            id=notes["call"][0],
-            did=notes["did"][0],
+            id=path.name.removesuffix(SUFFIX),
+            did=notes.get("did", [""])[0],
             caller=notes.get("caller", [""])[0] or None,
-            started=started,
+            started=_instant(known) if known else ended,
             ended=ended,
-            spoke="message" in notes,
+            spoke=any(key in notes for key in ("message", "rang"))
+            or "call" not in notes,  # when in doubt, yes
             rang=tuple(dict.fromkeys(notes.get("rang", []))),
             accepted_by=accepted[0] if accepted else None,
             legs=tuple(_legs([(key, value) for key, _, value in lines], ended)),

@@ -91,6 +91,14 @@ async def test_a_call_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     assert await AsteriskStandIn(tmp_path, _nothing, _nothing).calls() == []
 
 
+async def test_a_disk_that_was_full_for_a_while_loses_notes_but_no_call(tmp_path: Path) -> None:
+    """What was written when there was room again is enough."""
+    (tmp_path / "1795.1.fallback").write_text("\n".join(NOTES.splitlines()[-5:]))
+    (call,) = await AsteriskStandIn(tmp_path, _nothing, _nothing).calls()
+    assert (call.id, call.did, call.caller, call.accepted_by) == ("1795.1", "", None, SECOND)
+    assert (call.started, call.ended, call.spoke) == (CALL.legs[0].ended, CALL.ended, True)
+
+
 async def test_the_dialplan_is_given_its_sentences(tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     notes = AsteriskStandIn(tmp_path, _nothing, _nothing, tmp_path / "sounds", Files(tmp_path))
