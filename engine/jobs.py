@@ -19,7 +19,6 @@ from engine.domain.errors import VoiceFailed
 from engine.domain.model import Urgency
 from engine.domain.wording_hotline import words
 from engine.domain.wording_operators import fixed_operator_parts
-from engine.flows import deadlines
 from engine.flows.deps import Deps
 from engine.sentry import Addressees, Sentry
 from engine.service import Service
@@ -62,7 +61,7 @@ async def jobs(
     scheduler.add_job(service.stood_in, "interval", seconds=STAND_IN_EVERY_SECONDS, name="stand-in", **every)
     scheduler.add_job(keep_numbers, "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every)
     scheduler.add_job(
-        deadlines.watch, "interval", (deps,), seconds=DEADLINES_EVERY_SECONDS, name="deadlines", **every
+        deps.deadlines.watch, "interval", (deps,), seconds=DEADLINES_EVERY_SECONDS, name="deadlines", **every
     )
     scheduler.add_job(keep_addressees, "interval", seconds=NUMBERS_EVERY_SECONDS, name="alarm", **every)
     scheduler.start()

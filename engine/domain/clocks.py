@@ -20,6 +20,7 @@ from engine.domain.events import (
     TextSent,
     TicketClosed,
 )
+from engine.domain.incidents import NEWS
 from engine.domain.model import CallKind
 from engine.domain.ticket import Ticket
 
@@ -111,7 +112,7 @@ def clocks(
     """The clocks of a ticket. `of_cause` is the clock that its cause names (None: by its class); `limits` are the company's own."""
     events = list(history)
     ticket = Ticket.of(events)
-    if ticket.opened_at is None or ticket.channel == "news":
+    if ticket.opened_at is None or ticket.channel == NEWS:
         return ()
     names = [*ALWAYS] if ticket.channel == "phone" else []
     work = of_cause if of_cause is not None and of_cause in LAWS else by_class(ticket)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from engine.domain.catalogue import Catalogue, Spread
-from engine.domain.events import Event, IncidentJoined, NoticeGiven
+from engine.domain.events import Event, IncidentJoined, NoticeGiven, TicketOpened
 from engine.domain.model import House, Premises, Urgency
 from engine.domain.ticket import Status, Ticket
+
+NEWS = "news"
+"""The channel of a ticket that holds nothing but news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,10 @@ def notices(history: Iterable[Event]) -> tuple[Notice, ...]:
         for event in history
         if isinstance(event, NoticeGiven)
     )
+
+
+def news_is_over(history: Sequence[Event], now: datetime) -> bool:
+    """Whether this is a ticket of news that nobody hears any more."""
+    opened, told = history[0], notices(history)
+    mine = isinstance(opened, TicketOpened) and opened.channel == NEWS
+    return mine and bool(told) and all(one.ends is not None and one.ends <= now for one in told)

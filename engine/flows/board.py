@@ -16,6 +16,7 @@ from engine.ports import Store
 
 FRESH_SECONDS = 1.0
 """A view is used for so long; two hundred calls in a second look once."""
+TURN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,17 @@ class _Known:
 
 
 class Board:
-    """Reads only what is new of each open ticket."""
+    """Reads only what is new: the tickets that it does not know yet, and those that something happened to (`touched`)."""
 
     def __init__(self) -> None:
+        self._stale: set[int] = set()
         self._known: defaultdict[str, dict[int, _Known]] = defaultdict(dict)
         self._views: dict[str, tuple[float, View]] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def touched(self, ticket: int) -> None:
+        """Something happened to the ticket."""
+        self._stale.add(ticket)
 
     async def view(self, company: Company, store: Store) -> View:
         """The company's board, not older than a second. Raises `StoreFailed`."""
@@ -64,7 +70,13 @@ class Board:
     async def _look(self, company: Company, store: Store) -> View:
         before = self._known[company.id]
         known: dict[int, _Known] = {}
-        for number in await store.open_tickets(company.id):
+        for turn, number in enumerate(await store.open_tickets(company.id)):
+            if turn % TURN == TURN - 1:
+                await asyncio.sleep(0)  # there may be thousands
+            if number in before and number not in self._stale:
+                known[number] = before[number]
+                continue
+            self._stale.discard(number)
             one = known[number] = before.get(number) or _Known()
             try:
                 one.take(number, list(await store.history(number, one.length)))

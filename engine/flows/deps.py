@@ -12,6 +12,7 @@ from engine.domain.errors import NotKnown
 from engine.domain.texts import USUAL_RULES, TextRules
 from engine.flows.board import Board
 from engine.flows.callers import Callers
+from engine.flows.deadlines import Deadlines
 from engine.flows.gate import Gates
 from engine.flows.lobby import Lobby
 from engine.ports import AlarmCalls, Clock, Companies, Hooks, Recordings, Store, Telephony, Texts, Voice
@@ -101,6 +102,7 @@ class Deps:
     """The callers who are on the line now."""
     callers: Callers = field(default_factory=Callers)
     board: Board = field(default_factory=Board)
+    deadlines: Deadlines = field(default_factory=Deadlines)
     operators: Operators | None = None
     """None: no operator is on duty."""
     hooks: Hooks | None = None

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from engine.domain.company import Company
-from engine.domain.events import Classified, Event, NoticeGiven, TicketOpened
-from engine.domain.incidents import notices
+from engine.domain.events import Classified, NoticeGiven, TicketOpened
+from engine.domain.incidents import NEWS
 from engine.domain.model import Premises, Urgency
 from engine.flows.deps import Deps
-
-CHANNEL = "news"
 
 
 async def give(
@@ -27,14 +24,7 @@ async def give(
     """Tell the callers of these houses (of all, without any); the number of the ticket that holds it, by which it can be closed."""
     now = d.clock.now()
     where = Premises(houses[0], None, company.houses[houses[0]].address) if len(houses) == 1 else Premises()
-    opened = TicketOpened(at=now, company=company.id, channel=CHANNEL, premises=where, text=text)
+    opened = TicketOpened(at=now, company=company.id, channel=NEWS, premises=where, text=text)
     classified = Classified(at=now, urgency=Urgency.NORMAL, title="Объявление", by=by)
     notice = NoticeGiven(at=now, text=text, houses=houses, entrance=entrance, starts=starts, ends=ends, by=by)
     return await d.store.open_ticket([opened, classified, notice])
-
-
-def over(history: Sequence[Event], now: datetime) -> bool:
-    """Whether this is news that nobody hears any more."""
-    opened, told = history[0], notices(history)
-    mine = isinstance(opened, TicketOpened) and opened.channel == CHANNEL
-    return mine and bool(told) and all(one.ends is not None and one.ends <= now for one in told)

@@ -50,6 +50,13 @@ async def ring_back_if_due(ticket: int, d: Deps) -> None:
     return None
 
 
+async def is_owed(ticket: int, d: Deps) -> bool:
+    """Whether there is a call to ring back, or one that was being rung back when an engine died."""
+    history = await d.store.history(ticket)
+    live = Ticket.of(history).live_calls
+    return ring_back(ticket, history) is not None or any(name.startswith(f"{ticket}-b") for name in live)
+
+
 async def _take_up(ticket: int, history: Sequence[Event], d: Deps) -> None:
     """Go on with a talk that an earlier engine had rung back."""
     state = Ticket.of(history)

@@ -33,7 +33,7 @@ from engine.domain.meters import Meter, MeterKind
 from engine.domain.model import CallKind, Resident, Urgency, Via
 from engine.domain.ticket import Status, Ticket
 from engine.files.catalogue import shipped_catalogue
-from engine.flows import deadlines, hotline, verbs
+from engine.flows import hotline, verbs
 from engine.flows.callers import Callers, CallLimits
 from engine.ports import StoodInCall
 from tests.fakes.network import FakeCall
@@ -552,7 +552,7 @@ async def test_deadlines_are_near_and_broken_once_each() -> None:
         await call.hangs_up()
         for _ in range(120):
             await asyncio.sleep(30)
-            await deadlines.watch(built.d)
+            await built.d.deadlines.watch(built.d)
         opened = built.store.timelines[ticket][0].at
         near, broken = built.events(ticket, DeadlineNear), built.events(ticket, DeadlineBroken)
         assert [(e.clock, e.due - opened) for e in near] == [("localise", timedelta(minutes=30))]
