@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ import pytest_asyncio
 from engine.demo.softphones import Call, Phone
 from engine.domain import wording_operators as wording
 from tests.contract.worlds import tone
+from tests.e2e.fixtures import put_away
 from tests.e2e.harness import ApiError, Installation, Json, People
 
 RESIDENT, NEIGHBOUR = "+79160000042", "+79160000043"
 COMPANY = "Управляющая компания «Демо»"
 SOON = 40.0
 HEARD_SECONDS = 10.0
+SAME_LENGTH_SECONDS = 1.0
+"""On a busy machine Asterisk begins a recording later than the telephone counts."""
 QUICK = {"WRAP_UP": "1s", "RING_FOR": "5s", "REST_AFTER_MISS": "2s", "OFFER_EVERY": "14s"}
 WATER: Json = {
     "company": "demo",
@@ -90,16 +94,20 @@ def voice(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def office(installation: Installation, people: People) -> AsyncIterator[Office]:
-    """The desk phone is registered by digest, with the password of secrets.json."""
+async def office(session_installation: Installation, people: People) -> AsyncIterator[Office]:
+    """An engine with quick rules; the desk phone is registered by digest, with the password of secrets.json."""
+    installation = session_installation
+    await installation.begin(**{f"DOZVON_OPERATORS_{name}": value for name, value in QUICK.items()})
+    installation.same_length_seconds = SAME_LENGTH_SECONDS
+    people.network.accept_key = installation.accept_key
     secret = json.loads((installation.data_dir / "secrets.json").read_text())["desk_phones"]["operator1"]
     registrar = f"127.0.0.1:{installation.base_port}"
     desk = await people.network.desk_phone("operator1", secret, registrar)
-    installation.environment |= {f"DOZVON_OPERATORS_{name}": value for name, value in QUICK.items()}
-    await installation.restart()
     office = Office(installation, people, desk)
     yield office
-    await office.all_recorded()
+    with suppress(TimeoutError):  # then put_away says which one is missing
+        await office.all_recorded()
+    await put_away(installation, people)
 
 
 async def test_a_caller_is_put_through_and_both_are_recorded(office: Office, voice: Path) -> None:
@@ -158,8 +166,7 @@ async def test_the_codes_of_the_desk_phone_sign_in_and_out(office: Office) -> No
         office.desk, f"sip:+79160000043@127.0.0.1:{office.installation.base_port}"
     )
     await outside.ended(SOON)
-    assert outside.code == 603
-    assert not office.people.network.unexpected
+    assert outside.code == 403
     office.people.network.calls.clear()  # no conversation, so no recording
 
 
