@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,6 +31,7 @@ log = structlog.get_logger()
 
 DISK_EVERY_SECONDS = 10
 TIDY_EVERY_SECONDS = 30
+TELL_EVERY_SECONDS = 60.0
 LET_GO_AT_HOUR = 3
 """Local time of the server: when few people call."""
 KEY_FILE, KEYS_FOLDER = "recordings.pem", "recording-keys"
@@ -99,6 +102,11 @@ async def _nothing() -> None:
     return
 
 
+def _apart(settings: Settings) -> bool:
+    """Whether recordings and data lie on different disks."""
+    return settings.recordings.stat().st_dev != settings.inside().stat().st_dev
+
+
 class Upkeep:
     """The recordings' regular work. `tell` reaches the dialplan."""
 
@@ -106,31 +114,38 @@ class Upkeep:
         self, settings: Settings, deps: Deps, folder: RecordingFolder, muting: Muting, tell: Tell
     ) -> None:
         self._deps, self._folder, self._muting, self._tell = deps, folder, muting, tell
-        self._disk = Disk(
-            settings.recordings,
-            reserve=settings.recording.reserve_mb * MEGABYTE,
-            low=settings.recording.warn_below_mb * MEGABYTE,
-            make_room=folder.make_room,
-        )
+        part = settings.recording
+        watch = partial(Disk, reserve=part.reserve_mb * MEGABYTE, low=part.warn_below_mb * MEGABYTE)
+        self._disk = watch(settings.recordings, make_room=folder.make_room)
+        self._others = [watch(settings.inside())] if _apart(settings) else []
+        """The disk of the database and of Asterisk's tree, if that is another one."""
         self._room: Room | None = None
         self._strays: Strays = {}
         self._recording: bool | None = None
+        self._told = 0.0
 
     async def look(self) -> None:
         """At the disk; when even the reserve is being used up, calls go on without being recorded, and everybody is told."""
-        self._room = room = await self._disk.check()
-        recording = room.level is not Level.LAST
-        if recording is not self._recording:
-            try:
-                await self._tell(*NO_RECORDING, "0" if recording else "1")
-            except (DozvonError, AmiFailed) as error:
-                log.warning("the dialplan cannot be told whether to record", reason=str(error))
-                return
-            if not recording:
-                log.critical("calls are not recorded any more: the disk is full", free=room.free)
-            elif self._recording is False:
-                log.warning("calls are recorded again", free=room.free)
-            self._recording = recording
+        room = await self._disk.check()
+        rooms = [room, *[await disk.check() for disk in self._others]]
+        self._room = max(rooms, key=lambda one: list(Level).index(one.level))
+        await self._switch(room.level is not Level.LAST, room.free)
+
+    async def _switch(self, recording: bool, free: int) -> None:
+        """Tell the dialplan; again and again, for an Asterisk that is killed forgets the last thing it was told."""
+        now = time.monotonic()
+        if recording is self._recording and now - self._told < TELL_EVERY_SECONDS:
+            return
+        try:
+            await self._tell(*NO_RECORDING, "0" if recording else "1")
+        except (DozvonError, AmiFailed) as error:
+            log.warning("the dialplan cannot be told whether to record", reason=str(error))
+            return
+        if not recording and self._recording is not False:
+            log.critical("calls are not recorded any more: the disk is full", free=free)
+        elif recording and self._recording is False:
+            log.warning("calls are recorded again", free=free)
+        self._recording, self._told = recording, now
 
     async def tidy(self) -> None:
         """File what was left over, and let go of what was made for listeners."""
@@ -151,7 +166,7 @@ class Upkeep:
         if room is None or room.level in (Level.OK, Level.LOW):
             return None
         left = f"осталось {room.free / GIGABYTE:.1f} ГБ"
-        return f"{left}, разговоры не записываются" if room.level is Level.LAST else left
+        return f"{left}, разговоры не записываются" if self._recording is False else left
 
     def components(self) -> Mapping[str, Component]:
         """For `/readyz`."""
