@@ -41,6 +41,8 @@ class LastGood:
                 raise FileNotFoundError(f"{source} is being edited")
             link = fresh.with_suffix(".link")
             link.symlink_to(fresh.name)
+            if before is not None and not (self.folder / source.name).is_symlink():
+                shutil.rmtree(before)  # a backup that was put back has followed the link
             link.replace(self.folder / source.name)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -49,8 +51,9 @@ class LastGood:
 
     def drop(self, name: str) -> None:
         """The company is gone: so is its copy."""
+        link = self.folder / name
         with suppress(OSError):
-            (self.folder / name).unlink(missing_ok=True)
+            link.unlink(missing_ok=True) if link.is_symlink() else shutil.rmtree(link)
             self._sweep()
 
     def _sweep(self) -> None:

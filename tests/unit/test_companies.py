@@ -115,6 +115,20 @@ def test_a_disk_that_is_full_keeps_no_company_from_being_in_force(home: Path) ->
     assert loaded(home)()[0].id == "demo"
 
 
+def test_a_copy_that_was_put_back_from_a_backup_is_replaced(home: Path) -> None:
+    loaded(home)
+    copy = Path(shutil.copytree((home / ".good" / "demo").resolve(), home / ".good" / "plain"))
+    (home / ".good" / "demo").unlink()
+    copy.rename(home / ".good" / "demo")
+    edit(home / "demo" / "contacts.yaml", "Сергей Петров", "Сергей Новый")
+    companies = loaded(home)
+    assert "Сергей Новый" in (home / ".good" / "demo" / "contacts.yaml").read_text()
+    shutil.rmtree(home / "demo")
+    companies.refresh(NOW)
+    companies.refresh(NOW)
+    assert list((home / ".good").iterdir()) == []
+
+
 def test_a_company_that_is_gone_leaves_no_copy(home: Path) -> None:
     companies = loaded(home)
     assert (home / ".good" / "demo").exists()
