@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import random
-import socket
 import sqlite3
 import statistics
 import time
@@ -35,7 +34,7 @@ from engine.domain.model import Outcome
 from engine.logs import set_up
 from engine.store import codec
 from tests.crash.far_end import Dialog, FarEnd
-from tests.e2e.harness import PREFIX, ROOT, asterisk_settings
+from tests.e2e.harness import PREFIX, ROOT, asterisk_settings, free_base_port
 from tests.fakes.journal import complaints
 
 LONG = os.environ.get("DOZVON_CHAOS") == "long"
@@ -225,25 +224,9 @@ def engine_process(settings: config.Settings, log: Path) -> None:
     asyncio.run(run_engine(settings))
 
 
-def free_base_port() -> int:
-    """A block of its own, away from what other tests use."""
-    for base in range(29_000, 29_400, 60):
-        with contextlib.ExitStack() as probes:
-            try:
-                for offset, kind in ((0, "udp"), (1, "tcp"), (2, "tcp"), (3, "tcp"), (50, "udp")):
-                    family = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
-                    probes.enter_context(socket.socket(socket.AF_INET, family)).bind(
-                        ("127.0.0.1", base + offset)
-                    )
-            except OSError:
-                continue
-            return base
-    pytest.skip("no free ports from 29000 to 29400")
-
-
 @contextlib.asynccontextmanager
 async def rig(folder: Path) -> AsyncIterator[Rig]:
-    base_port, data_dir, rng = free_base_port(), folder / "var", random.Random(SEED)
+    base_port, data_dir, rng = free_base_port(29_000, 29_800), folder / "var", random.Random(SEED)
     write_companies(data_dir / "companies")
     server = AsteriskServer(asterisk_settings(data_dir, base_port), dies_with_parent=True)
     async with server, await FarEnd.on(base_port + 50, rng) as far_end:
