@@ -134,24 +134,18 @@ def fixed_parts() -> Parts:
 def ticket_text(number: int, ticket: Ticket, link: str | None = None) -> str:
     """«Авария №1024: прорыв стояка. Ленина, 15, кв. 42. Принять: 1, отказ: 2», in one part of an SMS if that can be.
 
-    What is left out first: the words around the answer, the address's, then the end of the cause. With a link it is longer than a part
-    anyway, so nothing is left out.
+    What is left out first: the words around the answer, the address's, then the end of the cause. A link makes it two parts.
     """
     kind = {Urgency.EMERGENCY: "Авария", Urgency.URGENT: "Срочно"}.get(
         ticket.urgency or Urgency.EMERGENCY, "Заявка"
     )
     what = ticket.title or ticket.text or "см. запись разговора"
-    if link is not None:
-        return (
-            f"{kind} №{number}: {what}. {place(ticket.premises)}. Ответьте 1 (принять), 2 (отказ) или {link}"
-        )
     answers = ("Принять: ответьте 1, отказ: 2", "Принять: 1, отказ: 2")
     places = (place(ticket.premises), short_place(ticket.premises))
-    whole = [
-        f"{kind} №{number}: {what}. {where}. {answer}" for where, answer in zip(places, answers, strict=True)
-    ]
+    whole = [f"{kind} №{number}: {what}. {at}. {how}" for at, how in zip(places, answers, strict=True)]
     cut = [f"{kind} №{number}: {some}. {places[1]}. {answers[1]}" for some in shortened(what)]
-    return first_that_fits([*whole, *cut]).replace("….", "…")
+    end = f" или {link}" if link else ""
+    return first_that_fits(f"{body}{end}".replace("….", "…") for body in [*whole, *cut])
 
 
 def confirmed_text(number: int, ticket: Ticket) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -72,7 +73,7 @@ def hook_of(installation: Installation, provider: str = "kannel") -> str:
 async def gateway(installation: Installation, people: People, tmp_path: Path) -> AsyncIterator[Kannel]:
     """Kannel up, and the engine restarted with it."""
     one = Kannel(tmp_path)
-    installation.environment["DOZVON_CONFIG"] = str(settings(tmp_path, one))
+    installation.environment["DOZVON_CONFIG"] = str(settings(tmp_path, one, links=True))
     await installation.restart()
     one.hook = hook_of(installation)
     try:
@@ -82,17 +83,32 @@ async def gateway(installation: Installation, people: People, tmp_path: Path) ->
         await one.stop()
 
 
-async def test_out_in_parts_and_reported(installation: Installation, people: People, gateway: Kannel) -> None:
-    """Cyrillic in one part to staff and in several where it must be; the report is on the timeline."""
-    people.plumber.answers().presses_accept_key()
+async def test_out_in_parts_reported_and_answered_by_its_link(
+    installation: Installation, people: People, gateway: Kannel
+) -> None:
+    """Cyrillic in two parts arrives whole and is reported; the link in it opens a page that accepts, and the ringing stops."""
+    people.plumber.rings_out()
     number = (await installation.post("/api/v1/tickets", BURST))["number"]
+    await people.plumber.rang()
     queued = await installation.wait_event(number, "TextQueued", contact="plumber1")
     sent = await installation.wait_event(number, "TextSent", text=queued["text"])
     await installation.wait_event(number, "TextDelivered", text=queued["text"])
-    assert (sent["provider"], sent["parts"]) == ("kannel", 1)
+    assert (sent["provider"], sent["parts"]) == ("kannel", 2)
     assert (PLUMBER, queued["body"]) in gateway.arrived()
+    assert len(gateway.parts()) == 2
     assert queued["body"].startswith(f"Авария №{number}: Прорыв стояка")
-    await installation.wait_event(number, "DialEnded", outcome="accepted")
+
+    link = queued["body"].split()[-1]
+    assert link.startswith(f"{installation.console}/a/{number}-")
+    async with aiohttp.ClientSession(headers={"Origin": installation.console}) as phone:
+        async with phone.get(link) as page:
+            assert "Принять" in await page.text()
+        async with phone.post(link, data={"answer": "accept"}) as page:
+            assert "Заявка за вами" in await page.text()
+    accepted = await installation.wait_event(number, "Accepted")
+    assert (accepted["contact"], accepted["via"]) == ("plumber1", "link")
+    ended = await installation.wait_event(number, "DialEnded")
+    assert ended["outcome"] == "cancelled"
 
     texts = (await installation.get(f"/api/v1/texts?ticket={number}"))["texts"]
     assert {text["status"] for text in texts} == {"delivered"}
@@ -120,6 +136,16 @@ async def test_an_answer_by_text_silences_the_ringing_phone(
     confirmed = await installation.wait_event(number, "TextQueued", template="answer")
     await installation.wait_event(number, "TextDelivered", text=confirmed["text"])
     assert len([event for event in await installation.events(number) if event["type"] == "DialStarted"]) == 1
+
+    address, _, _ = gateway.hook.partition("?")  # who guesses keys is refused, and then not even looked at
+    async with aiohttp.ClientSession() as stranger:
+        seen = []
+        for _ in range(32):
+            async with stranger.get(f"{address}?key=guess&from=%2B79000000001&body=1") as answer:
+                seen.append(answer.status)
+        async with stranger.get(f"{installation.console}/api/v1/sms/nobody?key=x") as answer:
+            seen.append(answer.status)
+    assert seen == [403] * 30 + [429] * 3
 
 
 async def test_reports_and_a_remark_by_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from engine.domain import wording
 from engine.domain.events import (
     Accepted,
     Declined,
@@ -17,6 +18,8 @@ from engine.domain.events import (
     TicketOpened,
 )
 from engine.domain.model import Outcome, Urgency, Via
+from engine.domain.texts import parts
+from engine.domain.ticket import Ticket
 from engine.flows import verbs
 from engine.flows.replies import ANSWERS_PER_HOUR
 from engine.ports import Incoming
@@ -265,13 +268,16 @@ async def test_a_resident_is_told_number_acceptance_and_completion() -> None:
 
 @virtual
 async def test_a_text_to_staff_is_one_part() -> None:
-    from engine.domain.texts import parts
-
     async with Town.at_work() as town:
         ticket = await ringing(town)
         body = town.events(ticket, TextQueued)[0].body
         assert parts(body) == 1
         assert body == f"Авария №{ticket}: Прорыв стояка… Ленина, 15, кв. 42. Принять: 1, отказ: 2"
+        with_link = wording.ticket_text(
+            ticket, Ticket.of(town.store.timelines[ticket]), "https://dozvon.example.ru/a/1001-5-abcdefghijkl"
+        )
+        assert parts(with_link) == 2
+        assert with_link.endswith("Принять: 1, отказ: 2 или https://dozvon.example.ru/a/1001-5-abcdefghijkl")
         urgent = await verbs.open_ticket(
             town.d, town.company, channel="api", urgency=Urgency.NORMAL, title="Скрипит дверь", phone=RESIDENT
         )
