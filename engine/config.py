@@ -143,6 +143,8 @@ class OperatorsPart(Shape):
     call_back_within: Duration = timedelta(minutes=10)
     call_back_tries: Annotated[int, Field(ge=1, le=20)] = 3
     try_again_after: Duration = timedelta(minutes=1)
+    too_late_after: Duration = timedelta(hours=1)
+    """So long after it was due, a promised call back is given up, whatever kept it."""
     without_operator_before: Duration = timedelta(seconds=90)
     """So long before a promised call back is due, the caller is rung even if no operator is free."""
     ring_for: Duration = timedelta(seconds=15)

@@ -35,6 +35,8 @@ class Rules:
     call_back_within: timedelta = timedelta(minutes=10)
     call_back_tries: int = 3
     try_again_after: timedelta = timedelta(minutes=1)
+    too_late_after: timedelta = timedelta(hours=1)
+    """So long after it was due nobody waits for the call any more (all trunks failed, or we were away)."""
     without_operator_before: timedelta = timedelta(seconds=90)
     """So long before a promise is due its caller is rung, whether an operator is free or not."""
     ring_for: timedelta = timedelta(seconds=15)
@@ -152,9 +154,13 @@ def expected_wait(number: int, desks: int, talks: Sequence[timedelta], rules: Ru
 # --- the promise to call back --------------------------------------------------------------------------------------------------------
 
 
+NOT_COUNTED = frozenset({Outcome.LOST, Outcome.FAILED})
+"""Our own doing, or the trunk's: the caller has not been tried."""
+
+
 @dataclass(slots=True)
 class Promise:
-    """The latest promise on a timeline, folded. `tries` are those whose caller could not be reached, lost ones left out."""
+    """The latest promise on a timeline, folded. `tries` are those whose caller could not be reached (`NOT_COUNTED` left out)."""
 
     call: str
     number: str
@@ -187,7 +193,7 @@ class Promise:
                 self.running, self.tried_at = None, event.at
                 if event.outcome is Outcome.FAILED:
                     self.failing_trunks += 1
-                self.tries += event.outcome is not Outcome.LOST
+                self.tries += event.outcome not in NOT_COUNTED
             case DeadlineBroken(clock=clock) if clock == CALL_BACK_CLOCK:
                 self.broken = True
             case CallBackEnded() | TicketClosed():
@@ -249,7 +255,7 @@ def next_for(
         return Lost(promise.running)
     if now >= promise.due and not promise.broken:
         return Overdue(promise.due)
-    if promise.tries >= rules.call_back_tries:
+    if promise.tries >= rules.call_back_tries or now >= promise.due + rules.too_late_after:
         return GiveUp()
     if promise.tried_at is not None and now < promise.tried_at + rules.try_again_after:
         return Pause(promise.tried_at + rules.try_again_after)

@@ -11,7 +11,7 @@ import structlog
 
 from engine.domain import wording_operators as wording
 from engine.domain.company import Company
-from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
+from engine.domain.errors import AttemptExists, HungUp, StoreFailed, TelephonyAway
 from engine.domain.events import DeadlineBroken, OperatorAnswered, OperatorMissed, OperatorRang, QueueLeft
 from engine.domain.model import CallKind
 from engine.domain.queueing import ANSWER_CLOCK, Desk, Need, Rules, Waiting, Why
@@ -180,9 +180,12 @@ class _Shift:
             await note(d, ticket, missed)
         except HungUp:
             self.missed = self.began is None
-        except (AttemptExists, TelephonyAway) as error:
+        except (AttemptExists, TelephonyAway, StoreFailed) as error:
             log.warning("an operator could not be rung", desk=desk.phone, error=str(error))
             await asyncio.sleep(AWAY_PAUSE_SECONDS)
+        except Exception:
+            self.missed = True  # or the same phone would be tried again at once, for ever
+            raise
 
     async def _take(self) -> Table:
         """The operator has the call now: a table is laid for the two."""

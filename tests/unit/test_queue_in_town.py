@@ -426,6 +426,31 @@ async def test_an_engine_that_is_away_too_long_owns_up() -> None:
 
 
 @virtual
+async def test_a_dead_trunk_uses_up_no_try() -> None:
+    async with promised() as office:
+        script = office.phone(RESIDENT).rejects(503)
+        for _ in range(4):
+            script = script.then.rejects(503)
+        script.then.answers().holds(10).hangs_up()
+        ended = await office.until(1002, CallBackEnded)
+        await quiet(office)
+        assert ended.kept
+        assert len(office.phone(RESIDENT).history) == 6
+
+
+@virtual
+async def test_a_store_that_fails_for_a_while_costs_nobody_the_operator() -> None:
+    async with Office.open(OLGA) as office:
+        office.phone(OLGA).answers().holds(10).hangs_up()
+        caller = office.calls_for_operator()
+        await office.until(1001, QueueJoined)
+        office.store.fail_next = 3
+        await office.until(1001, OperatorAnswered)
+        await caller.ended()
+        await quiet(office)
+
+
+@virtual
 async def test_a_closed_ticket_promises_nothing_any_more() -> None:
     async with promised() as office:
         await verbs.close(office.d, 1002, "operator", "перезвонил сам")

@@ -162,7 +162,11 @@ def test_settled(end: Event) -> None:
     assert needs(5, end) == Settled()
 
 
-def test_a_trunk_that_fails_is_remembered() -> None:
-    promise = Promise.of([PROMISED, began(1, 1), tried(2, 1, Outcome.FAILED)])
+def test_a_trunk_that_fails_is_remembered_and_uses_up_no_try_but_not_for_ever() -> None:
+    failed = [began(1, 1), tried(2, 1, Outcome.FAILED)] * 5
+    promise = Promise.of([PROMISED, *failed])
     assert promise is not None
-    assert promise.failing_trunks == 1
+    assert (promise.failing_trunks, promise.tries) == (5, 0)
+    assert needs(100, *failed) == Try(DUE - seconds(90))
+    broken = DeadlineBroken(at=DUE, clock="call_back", due=DUE)
+    assert needs(600 + 3600, *failed, broken) == GiveUp()
