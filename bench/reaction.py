@@ -42,6 +42,8 @@ class Phones:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     live: dict[int, Call] = field(default_factory=dict)
     over: bool = False
+    cpu_ms: float = 0.0
+    """What Asterisk and, for ours, the engine used meanwhile."""
 
     def __post_init__(self) -> None:
         self.net.on_invite = self._rung
@@ -127,7 +129,9 @@ async def baseline(built: Rig, net: Network, seed: int, seconds: float) -> Phone
 
 
 async def _let_ring(built: Rig, phones: Phones, seconds: float, end: Callable[[], Awaitable[None]]) -> Phones:
+    before = built.asterisk_ms() + built.engine_ms()
     await asyncio.sleep(seconds)
+    phones.cpu_ms = built.asterisk_ms() + built.engine_ms() - before
     await phones.stop()
     await end()
     phones.wrong += await built.quiet(10.0)
@@ -170,4 +174,9 @@ def _lines(ours_done: list[Phones], baseline_done: list[Phones]) -> list[Line]:
         mine, theirs = all_of(ours_done, *kinds), all_of(baseline_done, *kinds)
         found.append(line(name, quantile(mine, part), quantile(theirs, part), "ms", len(mine), failed))
         failed = 0
-    return found
+
+    def cpu(done: list[Phones]) -> float:
+        return sum(phones.cpu_ms for phones in done) / max(1, len(all_of(done, BUSY, DECLINE, HANG_UP)))
+
+    n = len(all_of(ours_done, BUSY, DECLINE, HANG_UP))
+    return [*found, line("reaction CPU", cpu(ours_done), cpu(baseline_done), "CPU-ms/call", n, 0)]

@@ -23,7 +23,7 @@ from engine.recordings.archive import Archive
 from engine.recordings.crypt import KeyRing, new_key
 from engine.recordings.formats import CONTENT_TYPES, find_ffmpeg
 from engine.recordings.keep import Facts
-from engine.recordings.legs import Leg, calls_with_legs, is_call_id, leg_paths, read_leg, writers
+from engine.recordings.legs import Leg, calls_with_legs, is_call_id, leg_paths, read_leg, writers, writers_of
 from engine.recordings.making import Making
 from engine.recordings.rendering import EVEN, ORIGINAL, Renderings
 from engine.workers import Workers
@@ -288,7 +288,7 @@ class RecordingFolder:
         first = await asyncio.to_thread(_look, paths)
         legs = first
         while not all(leg.whole for leg in legs):
-            writing = await asyncio.to_thread(writers)
+            writing = await asyncio.to_thread(writers_of, paths)
             if writing.complete and not writing.hold(paths):
                 return
             if time.monotonic() >= deadline:

@@ -17,7 +17,7 @@ import engine.recordings.folder as folder_module
 from engine.domain.errors import NotKnown
 from engine.recordings import Listened, RecordingFolder
 from engine.recordings.formats import find_ffmpeg, sha256
-from engine.recordings.legs import read_leg, writers
+from engine.recordings.legs import read_leg, writers, writers_of
 from tests.fakes.legs import RATE, header, tone, write_leg
 
 FAR, OURS = 300, 700
@@ -291,7 +291,9 @@ def test_who_writes_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "x-in.wav"
     with path.open("wb"):
         assert writers().hold([path])
+        assert writers_of([path]).hold([path])
     assert not writers().hold([path])
+    assert not writers_of([path]).hold([path])
 
 
 @pytest.mark.parametrize("place", ["live", ".", "demo/2026/11/21", "_/2026/11/21"])
