@@ -83,12 +83,12 @@ class ConsolePart(Shape):
 
 
 class TextProvider(Shape):
-    """A way to send SMS: a shipped template (kannel, smsc_ru, sms_ru, smsaero, exolve), a file of your own, or `smpp`."""
+    """A way to send SMS: a shipped template (kannel, smsc_ru, sms_ru, smsaero, exolve), a file of your own, `smpp` or `yeastar`."""
 
     name: Id
     template: str
     url: str | None = None
-    """Where it is, if not where the template says. For `smpp`: `smpp://host:port`."""
+    """Where it is, if not where the template says. For `smpp`: `smpp://host:port`; for `yeastar`: `ami://host:port`."""
     sender: str = ""
     """As whom we write. Only a number that can receive is answered."""
     credentials: dict[str, str] = Field({}, repr=False)
@@ -130,7 +130,7 @@ class CallsPart(Shape):
     """The longest message that a resident may leave."""
     robocall_for: Duration = timedelta(seconds=120)
     """The longest that one robocall may talk."""
-    calls_of_a_caller: Annotated[int, Field(ge=1)] = 8
+    calls_of_a_caller: Annotated[int, Field(ge=1)] = 20
     """More calls of one number within ten minutes are offered the choice of an emergency alone."""
     calls_at_once: Annotated[int, Field(ge=1)] = 500
     """The same for all calls to the hotline at the same time."""

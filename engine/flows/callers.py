@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 class CallLimits:
     """Beyond these only the choice of an emergency is offered. It always is."""
 
-    of_a_caller: int = 8
+    of_a_caller: int = 20
     """Calls of one number within `within`."""
     within: timedelta = timedelta(minutes=10)
     at_once: int = 500

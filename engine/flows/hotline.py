@@ -215,6 +215,7 @@ class Call:
             return
         up = asyncio.get_running_loop().time() - self._up_since if self._up_since is not None else 0.0
         by, cause = ("us", 16) if self.leg.hung_up is None else ("caller", self.leg.hung_up)
+        await self.leg.hang_up()  # before it is said: a recording is whole only when its channel is gone
         ended = CallEnded(at=self.d.clock.now(), call=self.leg.id, cause=cause, by=by, seconds=round(up, 3))
         await self.note(ended)
         self.d.reached("hotline.ended")
