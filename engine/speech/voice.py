@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,8 @@ PASS_OVER_SECONDS = 30.0
 CACHE_BYTES = 512 * 1024 * 1024
 KEEP_SECONDS = 3600.0
 """A sound that was asked for within this time is never evicted: it may be playing."""
+REMEMBERED = 4096
+"""Sentences whose spoken words and file names are kept in mind."""
 EVICT_EVERY = 64
 """Renderings between two looks at the size of the cache."""
 
@@ -95,7 +98,7 @@ class SpokenVoice:
         return able or [engine for engine in self._engines if "ru" in engine.languages]
 
     async def _speak(self, text: str, language: str, priority: int) -> Sound:
-        words = spoken(text) if language == "ru" else " ".join(text.split())
+        words = _words(text, language)
         if not any(letter.isalnum() for letter in words):
             raise VoiceFailed("there is nothing to say in this text")
         able = self._able(language)
@@ -114,8 +117,7 @@ class SpokenVoice:
         raise VoiceFailed("; ".join(troubles) or f"no engine speaks {language}: run asterisk/fetch.py voices")
 
     def _path(self, engine: Engine, language: str, words: str) -> Path:
-        named = json.dumps([SOUND_VERSION, engine.name, language, words], ensure_ascii=False)
-        return self._folder / f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.wav"
+        return self._folder / _file_name(engine.name, language, words)
 
     def _touch(self, path: Path) -> bool:
         """Whether the sound is there; if so, it counts as used now."""
@@ -169,6 +171,18 @@ class SpokenVoice:
             freed = await asyncio.to_thread(evict, self._folder, self._cache_bytes)
             if freed:
                 log.info("old sounds were evicted", bytes=freed)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _words(text: str, language: str) -> str:
+    """The text as it is spoken. The same few sentences are said all day."""
+    return spoken(text) if language == "ru" else " ".join(text.split())
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _file_name(engine: str, language: str, words: str) -> str:
+    named = json.dumps([SOUND_VERSION, engine, language, words], ensure_ascii=False)
+    return f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.wav"
 
 
 def evict(folder: Path, limit: int, now: float | None = None) -> int:
