@@ -19,6 +19,7 @@ from engine.domain.errors import VoiceFailed
 from engine.domain.model import Urgency
 from engine.domain.wording_hotline import words
 from engine.domain.wording_operators import fixed_operator_parts
+from engine.flows import digest
 from engine.flows.deps import Deps
 from engine.sentry import Addressees, Sentry
 from engine.service import Service
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 STAND_IN_EVERY_SECONDS = 5
 NUMBERS_EVERY_SECONDS = 10
 DEADLINES_EVERY_SECONDS = 15
+DIGEST_EVERY_SECONDS = 60
 
 
 @asynccontextmanager
@@ -62,6 +64,9 @@ async def jobs(
     scheduler.add_job(keep_numbers, "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every)
     scheduler.add_job(
         deps.deadlines.watch, "interval", (deps,), seconds=DEADLINES_EVERY_SECONDS, name="deadlines", **every
+    )
+    scheduler.add_job(
+        digest.gather, "interval", (deps,), seconds=DIGEST_EVERY_SECONDS, name="digest", **every
     )
     scheduler.add_job(keep_addressees, "interval", seconds=NUMBERS_EVERY_SECONDS, name="alarm", **every)
     scheduler.start()

@@ -200,6 +200,9 @@ def _leave(walk: Walk, policy: Policy, step: Step, now: datetime) -> Action:
                 return Text(callee)
     if walk.index + 1 < len(policy.steps):
         return EnterStep(walk.round, walk.index + 1, policy.steps[walk.index + 1].ring)
+    morning = _slept_through(walk, policy)
+    if morning is not None:
+        return Wait(morning) if now < morning else EnterStep(walk.round + 1, 0, policy.steps[0].ring)
     ending = policy.when_exhausted
     if walk.exhausted_round < walk.round or walk.exhausted_at is None:
         return Exhaust(walk.round, ending.alarm)
@@ -207,6 +210,16 @@ def _leave(walk: Walk, policy: Policy, step: Step, now: datetime) -> Action:
         return Wait(None) if walk.running else Stop()
     again = walk.exhausted_at + max(ending.every, SHORTEST_PAUSE_BETWEEN_ROUNDS)
     return Wait(again) if now < again else EnterStep(walk.round + 1, 0, policy.steps[0].ring)
+
+
+def _slept_through(walk: Walk, policy: Policy) -> datetime | None:
+    """When the first of them wakes, if the class lets nobody be rung and everybody slept: they were texted, and that is no alarm."""
+    if policy.urgency is Urgency.EMERGENCY or walk.step_at is None or not walk.known:
+        return None
+    people = walk.known.values()
+    if any(may_ring(policy.urgency, callee, walk.step_at) for callee in people):
+        return None
+    return min(callee.wakes_after(walk.step_at) for callee in people)
 
 
 def _after_acceptance(walk: Walk, policy: Policy, now: datetime, stopping: Collection[str]) -> Action:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
@@ -87,6 +87,12 @@ class Callee:
         if self.wakes <= self.sleeps:
             return self.wakes <= local < self.sleeps
         return local >= self.wakes or local < self.sleeps
+
+    def wakes_after(self, at: datetime) -> datetime:
+        """The next instant at which their waking hours begin, as the clock on their wall shows it."""
+        local = at.astimezone(ZoneInfo(self.time_zone))
+        day = local.date() if local.time() < self.wakes else local.date() + timedelta(days=1)
+        return datetime.combine(day, self.wakes, local.tzinfo).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

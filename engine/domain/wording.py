@@ -207,6 +207,25 @@ def alarm_text(number: int, ticket: Ticket, round_: int) -> str:
     return f"ТРЕВОГА: заявку №{number} никто не принял, круг {round_}. {place(ticket.premises)}"
 
 
+DIGEST_LINES = 5
+
+
+def digest_text(requests: Sequence[tuple[int, Ticket]]) -> str:
+    """«Новые заявки (2): №1031 скрипит дверь, Ленина, 15; №1032 не горит лампа, Ленина, 17.»"""
+    if len(requests) == 1:
+        number, ticket = requests[0]
+        return f"Заявка №{number}: {_about(ticket)}."
+    lines = [f"№{number} {_about(ticket)}" for number, ticket in requests[:DIGEST_LINES]]
+    left = len(requests) - DIGEST_LINES
+    more = f"; и ещё {left}" if left > 0 else ""
+    return f"Новые заявки ({len(requests)}): {'; '.join(lines)}{more}."
+
+
+def _about(ticket: Ticket) -> str:
+    what = (ticket.title or ticket.text or "см. запись разговора").rstrip(".")
+    return f"{what}, {short_place(ticket.premises)}"
+
+
 ALARMS = {
     "exhausted": "заявку никто не принял, обзвон идёт снова",
     "arrival_not_reported": "о прибытии не сообщили, обзвон идёт дальше",
