@@ -14,14 +14,12 @@ policies/*.yaml   its own policies; one with a shipped policy's name takes its p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic_core import PydanticCustomError
 
-from engine.domain.catalogue import Catalogue
-from engine.domain.clocks import LAWS
 from engine.domain.company import Company, Keeping
 from engine.domain.finding import Finding, Severity
 from engine.domain.finding import Path as Place
@@ -29,10 +27,9 @@ from engine.domain.findings import findings, hint
 from engine.domain.model import Contact, House, Line, Resident, Urgency
 from engine.domain.policy import Policy
 from engine.domain.roster import Assignment, Roster
-from engine.files.catalogue import read_catalogue, shipped_catalogue
+from engine.files.hotline import with_hotline
 from engine.files.ical import read_ical
 from engine.files.policies import read_policy
-from engine.files.premises import read_meters, read_outages
 from engine.files.reading import Shaped, read_shape, salvage
 from engine.files.residents import read_residents
 from engine.files.rosters import RosterReader, calendar_of
@@ -162,18 +159,21 @@ class _Loader:
                 about.recordings.form,
                 about.recordings.encrypt,
             ),
-            catalogue=self.catalogue(),
             services=dict(about.services),
             limits=dict(about.deadlines),
         )
-        company = self.premises(company)
-        self.hand_overs(company)
+        company, found = with_hotline(company, self.folder)
+        self.findings += [one if one.file else self.placed(one) for one in found if not self.in_doubt(one)]
         said = {(one.file, one.line, one.column) for one in self.findings}
         for finding in findings(company, causes, frozenset(self.doubtful), self.start):
             placed = self.placed(finding)
             if (placed.file, placed.line, placed.column) not in said:
                 self.findings.append(placed)
         return company
+
+    def in_doubt(self, finding: Finding) -> bool:
+        """Whether it rests on a list that is written but could not be read."""
+        return finding.code == "number.not_allowed" and ("allowed_numbers",) in self.doubtful
 
     def placed(self, finding: Finding) -> Finding:
         """A finding of the pure floor, with file, line and column."""
@@ -280,50 +280,6 @@ class _Loader:
         self.findings += findings
         self.places[("residents",)] = (tree, ())
         return residents
-
-    def catalogue(self) -> Catalogue:
-        """The shipped causes and menu, with the company's own over them."""
-        path = self.folder / "catalogue.yaml"
-        if not path.exists():
-            return shipped_catalogue()
-        catalogue, findings = read_catalogue(path, path.name, shipped_catalogue())
-        self.findings += findings
-        return catalogue
-
-    def premises(self, company: Company) -> Company:
-        """The company with its meters and its news."""
-        meters, outages = self.folder / "meters.csv", self.folder / "outages.yaml"
-        if meters.exists():
-            found, findings = read_meters(meters, meters.name, company.houses)
-            self.findings += findings
-            company = replace(company, meters=found)
-        if outages.exists():
-            news, findings = read_outages(outages, outages.name, company.houses, company.time_zone)
-            self.findings += findings
-            company = replace(company, notices=news)
-        return company
-
-    def hand_overs(self, company: Company) -> None:
-        """A service that may not be dialled, or a deadline that nobody knows, is said here and not during the call."""
-        if ("allowed_numbers",) not in self.doubtful:
-            for service, numbers in company.services.items():
-                for number in numbers:
-                    if not company.may_dial(number):
-                        at: Place = ("company", "services", service)
-                        self.findings.append(
-                            self.placed(Finding("number.not_allowed", at, {"number": number}))
-                        )
-        for name in company.limits:
-            if name not in LAWS:
-                guess = closest(name, list(LAWS))
-                words = {
-                    "value": name,
-                    "hint_ru": f"вероятно, «{guess}»" if guess else f"есть: {', '.join(LAWS)}",
-                    "hint_en": f"did you mean {guess}?" if guess else f"there are: {', '.join(LAWS)}",
-                }
-                self.findings.append(
-                    self.placed(Finding("clock.unknown", ("company", "deadlines", name), words))
-                )
 
     def rosters(
         self, about: CompanyShape, shapes: Mapping[str, ContactShape], contacts: Mapping[str, Contact]

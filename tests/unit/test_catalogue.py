@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -184,3 +185,17 @@ def test_the_examples_of_the_documentation_are_sound(tmp_path: Path) -> None:
     assert (len(notices), len(meters)) == (1, 1)
     for name, law in clocks.LAWS.items():
         assert f"`{name}`" in text or law.met_by in ({"answered"}, {"taken"}), name
+
+
+def test_services_and_deadlines_are_checked_where_they_are_written(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    shutil.copytree(ROOT / "engine/demo/company", folder)
+    about = folder / "company.yaml"
+    text = about.read_text().replace("gas: [104, 112]", "gas: [104, 101]")
+    about.write_text(f"{text}\ndeadlines: {{localize: 20m}}\n")
+    loaded = load_company(folder, ROOT / "escalation_policies")
+    assert loaded.company is None
+    found = {one.code: (one.line, str(one)) for one in loaded.errors}
+    assert found.keys() == {"number.not_allowed", "clock.unknown"}
+    assert "101" in text.splitlines()[found["number.not_allowed"][0] - 1]
+    assert "вероятно, «localise»" in found["clock.unknown"][1]
