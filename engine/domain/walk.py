@@ -30,6 +30,7 @@ from engine.domain.events import (
 from engine.domain.model import Callee, CallKind, Outcome, Purpose, Urgency
 from engine.domain.policy import Policy, Step
 
+STAFF_CALLS = (CallKind.ROBOCALL, CallKind.CALLBACK)
 LONGEST_TALK = timedelta(minutes=3)
 """Longer than any robocall says what it has to say."""
 
@@ -181,7 +182,7 @@ class Walk:
                     self.running[event.attempt].answered = True
             case DialEnded():
                 self._end(event)
-            case CallStarted() if event.kind is CallKind.ROBOCALL and event.contact is not None:
+            case CallStarted() if event.kind in STAFF_CALLS and event.contact is not None:
                 self.on_line[event.contact] = event.call, event.at
             case CallEnded():
                 self.on_line = {who: call for who, call in self.on_line.items() if call[0] != event.call}

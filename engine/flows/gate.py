@@ -13,6 +13,9 @@ from engine.domain.model import Urgency
 
 ORDER = {Urgency.EMERGENCY: 0, Urgency.URGENT: 1, Urgency.NORMAL: 2}
 
+WHOLE = 1.0 - 1e-6
+"""A whole token, as floating point counts: a hair less would be waited for in steps too short for any clock."""
+
 
 @dataclass
 class Gate:
@@ -65,7 +68,7 @@ class Gate:
     def _serve(self) -> None:
         """Let in whoever may go; if only a token is missing, look again when there is one."""
         self._refill()
-        while self._waiting and self._busy < self.channels and self._tokens >= 1.0:
+        while self._waiting and self._busy < self.channels and self._tokens >= WHOLE:
             _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 self._tokens -= 1.0

@@ -51,7 +51,7 @@ async def concerns(company: Company, contact: Contact, d: Deps) -> Sequence[Conc
 async def answer(leg: Leg, company: Company, contact: Contact, about: Sequence[Concern], d: Deps) -> None:
     """Serve the call; it is recorded to the first ticket that it is about. `about` is not empty."""
     home = about[0].ticket
-    loop, up_since = asyncio.get_running_loop(), None
+    loop, up_since, by, cause = asyncio.get_running_loop(), None, "us", 16
     now = d.clock.now()
     started = CallStarted(
         at=now, call=leg.id, kind=CallKind.CALLBACK, number=leg.number, did=leg.did, contact=contact.id
@@ -67,12 +67,11 @@ async def answer(leg: Leg, company: Company, contact: Contact, about: Sequence[C
             for concern in about:
                 await (_report if concern.theirs else _offer)(talk, concern.ticket, contact, d)
             await talk.say(wording.THANKS)
-    except HungUp:
-        log.info("a member of staff hung up", call=leg.id, ticket=home)
+    except HungUp as end:
+        by, cause = "caller", end.cause
     except TimeoutError:
         log.warning("a call of staff lasted too long and was ended", call=leg.id, ticket=home)
     finally:
-        by, cause = ("us", 16) if leg.hung_up is None else ("caller", leg.hung_up)
         seconds = round(loop.time() - up_since, 3) if up_since is not None else 0.0
         ended = CallEnded(at=d.clock.now(), call=leg.id, cause=cause, by=by, seconds=seconds)
         await asyncio.shield(d.store.append(home, [ended]))
