@@ -13,7 +13,7 @@ from engine.domain import dialogue_moves as moves
 from engine.domain.errors import NotKnown, StoreFailed
 from engine.domain.events import Event, MeterRead, NumberTold, RecordingAnnounced
 from engine.domain.meters import brought_up
-from engine.domain.model import Premises
+from engine.domain.model import Premises, Urgency
 from engine.domain.ticket import Ticket
 from engine.flows import services, verbs
 
@@ -113,8 +113,16 @@ class Acts:
         self.d.reached("hotline.number_told")
 
     async def _join(self, move: moves.Join) -> None:
-        call = self.call
-        await verbs.join(self.d, move.incident.ticket, call.ticket, call.leg.id, move.premises, call.caller)
+        call, incident = self.call, move.incident
+        joined = await verbs.join(
+            self.d, incident.ticket, call.ticket, call.leg.id, move.premises, call.caller
+        )
+        if (
+            not joined
+        ):  # it is over since this call began: the voice stays a request of its own, for somebody to hear
+            title = f"{incident.title}: снова, см. заявку {incident.ticket}"
+            urgency = Urgency.URGENT
+            await verbs.classify(self.d, call.company, call.ticket, call.leg.id, urgency, title=title)
         self.d.reached("hotline.joined")
 
     async def _takereading(self, move: moves.TakeReading) -> None:

@@ -246,6 +246,21 @@ async def test_a_neighbour_hears_of_the_incident_and_joins() -> None:
 
 
 @virtual
+async def test_an_incident_that_ends_while_it_is_told_leaves_a_request() -> None:
+    async with town() as built:
+        incident = await built.emergency()
+        call = calls(built, NEIGHBOUR)
+        await call.holds(7)
+        await verbs.close(built.d, incident, "operator")
+        await call.presses("1", after=2)
+        await built.until(await ticket_of(built, call), NumberTold)
+        now = state(built, await ticket_of(built, call))
+        assert (now.urgency, now.status) == (Urgency.URGENT, Status.OPEN)
+        assert str(incident) in (now.title or "")
+        await call.hangs_up()
+
+
+@virtual
 async def test_an_early_key_is_an_emergency_even_in_a_house_with_an_incident() -> None:
     async with town() as built:
         await built.emergency()
