@@ -28,6 +28,7 @@ QUIET = (
     e.OperatorRang,
     e.QueueJoined,
     e.PartiesConnected,
+    e.CallsBridged,
 )
 """Facts that matter when somebody asks, and otherwise stand back."""
 BAD = (
@@ -203,6 +204,8 @@ class Teller:
                 fields = {"operator": event.operator, "waited": duration(event.waited)}
             case e.OperatorMissed():
                 fields = {"desk": event.desk, "outcome": words.named("outcome", event.outcome)}
+            case e.CallsBridged():
+                fields = {"n": len(event.calls)}
             case e.PartiesConnected():
                 kind += "" if len(event.calls) > 1 else ".hold"
                 fields = {"n": len(event.calls)}

@@ -224,6 +224,7 @@ ENGLISH: dict[str, str] = {
     "line.OperatorRang": "Ringing the operator: {operator} ({desk})",
     "line.OperatorAnswered": "Operator {operator} answered after {waited}",
     "line.OperatorMissed": "Desk phone {desk}: {outcome}",
+    "line.CallsBridged": "Put through to each other: {n}",
     "line.PartiesConnected": "Talking with each other: {n}",
     "line.PartiesConnected.hold": "On hold",
     "line.CallBackPromised": "Promised a call back to {number} by {due}",

@@ -224,6 +224,7 @@ RUSSIAN: dict[str, str] = {
     "line.OperatorRang": "Звоним диспетчеру: {operator} ({desk})",
     "line.OperatorAnswered": "Ответ диспетчера: {operator}, через {waited}",
     "line.OperatorMissed": "Телефон {desk}: {outcome}",
+    "line.CallsBridged": "Соединены между собой: {n}",
     "line.PartiesConnected": "Говорят между собой: {n}",
     "line.PartiesConnected.hold": "На удержании",
     "line.CallBackPromised": "Обещали перезвонить на {number} до {due}",

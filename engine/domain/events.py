@@ -377,6 +377,14 @@ class RecordingAttached(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallsBridged(Event):
+    """These calls, a robocall and its ticket's resident, were put through to each other: from here on each is heard on the other's
+    recording."""
+
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingPaused(Event):
     """From here on nothing of the call is kept, at somebody's wish: words are said that must not be (a card's number)."""
 

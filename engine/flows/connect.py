@@ -8,11 +8,12 @@ import structlog
 
 from engine.domain import wording
 from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
-from engine.domain.events import CallAnswered, CallEnded, CallStarted
+from engine.domain.events import CallAnswered, CallEnded, CallsBridged, CallStarted
 from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Ticket
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
+from engine.flows.party import note
 from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()
@@ -29,7 +30,7 @@ async def with_resident(talk: Conversation, ticket: int, d: Deps) -> None:
     async with d.lobby.meet(ticket) as waiting:
         if waiting is not None:
             await talk.say(wording.CONNECTING)
-            await _together(talk.leg, waiting, d)
+            await _together(talk.leg, waiting, ticket, d)
             return
     state = Ticket.of(await d.store.history(ticket))
     if state.phone is None or not d.company(state.company).may_dial(state.phone):
@@ -58,7 +59,7 @@ async def _call(staff: Leg, ticket: int, state: Ticket, d: Deps) -> None:
             await d.store.append(ticket, [CallAnswered(at=d.clock.now(), call=call)])
             try:
                 await Conversation(resident, d.voice).say(wording.STAFF_CALLS)
-                await _together(staff, resident, d)
+                await _together(staff, resident, ticket, d)
             except HungUp as end:
                 if staff.hung_up is not None:
                     raise
@@ -69,9 +70,10 @@ async def _call(staff: Leg, ticket: int, state: Ticket, d: Deps) -> None:
         await asyncio.shield(d.store.append(ticket, [ended]))
 
 
-async def _together(staff: Leg, resident: Leg, d: Deps) -> None:
+async def _together(staff: Leg, resident: Leg, ticket: int, d: Deps) -> None:
     """Bridge the two until one of them leaves. Raises `HungUp` if it was the member of staff."""
     async with d.phone.bridge(staff, resident):
+        await note(d, ticket, CallsBridged(at=d.clock.now(), calls=(staff.id, resident.id)))
         gone = [asyncio.create_task(leg.ended(), name=f"bridged {leg.id}") for leg in (staff, resident)]
         try:
             await asyncio.wait(gone, timeout=TALK_SECONDS, return_when=asyncio.FIRST_COMPLETED)

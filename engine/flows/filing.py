@@ -11,6 +11,7 @@ from engine.domain.errors import DozvonError
 from engine.domain.events import (
     CallAnswered,
     CallEnded,
+    CallsBridged,
     CallStarted,
     Classified,
     DialEnded,
@@ -208,7 +209,7 @@ def _our_side(call: str, history: Sequence[Event]) -> str:
     met = dict.fromkeys(
         _far_end(other, history) or other
         for event in history
-        if isinstance(event, PartiesConnected) and call in event.calls
+        if isinstance(event, PartiesConnected | CallsBridged) and call in event.calls
         for other in event.calls
         if other != call
     )

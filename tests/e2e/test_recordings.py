@@ -82,6 +82,9 @@ async def test_what_each_side_said_is_on_its_leg_and_not_on_the_other(
     for recording, far, near in ((hotline, theirs, ours), (robocall, ours, theirs)):
         attached = await installation.wait_event(number, "RecordingAttached", recording=recording)
         assert attached["flaw"] is None
+        assert (
+            attached["right"] == f"dozvon, {'plumber1' if recording == hotline else people.resident.number}"
+        )
         left, right = await leg(installation, recording, "in"), await leg(installation, recording, "out")
         assert heard(left, far), "what the far end said is missing on its leg"
         assert heard(right, near), "what the far end heard is missing on our leg"

@@ -14,6 +14,7 @@ from engine.domain.errors import NotKnown
 from engine.domain.events import (
     CallAnswered,
     CallEnded,
+    CallsBridged,
     CallStarted,
     Classified,
     DialEnded,
@@ -107,6 +108,20 @@ async def test_attached_once_however_many_file_it() -> None:
         "dozvon",
         16,
     )
+
+
+async def test_who_was_put_through_is_told() -> None:
+    world = World()
+    dial = DialStarted(
+        at=NOW, attempt="7-1", contact="plumber1", number="+79000000001", step="brigade", round=1, index=0
+    )
+    ticket = await world.a_call(dial, CallsBridged(at=NOW, calls=("7-1", CALL)), ended(), ended("7-1"))
+    for call in (CALL, "7-1"):
+        world.recordings.record(call, 5.0)
+    await world.tidy()
+    sides = {one.call: (one.left, one.right) for one in world.attached(ticket)}
+    resident = "+79160000042"
+    assert sides == {CALL: (resident, "dozvon, plumber1"), "7-1": ("plumber1", f"dozvon, {resident}")}
 
 
 async def test_what_could_not_be_filed_is_tried_again() -> None:
