@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -12,16 +12,15 @@ from urllib.parse import urlencode
 import aiohttp
 
 from engine.ports import Texts
+from engine.sms import smpp, yeastar
 from engine.sms.gateways import Gateways, Provider
 from engine.sms.hooks import Hooks
 from engine.sms.http import Account, HttpProvider
 from engine.sms.log import LoggedTexts
-from engine.sms.smpp import NEEDS, SmppProvider
 from engine.sms.template import Template, TemplateError, load
 
 HOOK_PATH = "/api/v1/sms/"
 KEY_CHARS = 24
-SMPP = "smpp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,23 @@ class Configured:
     credentials: dict[str, str] = field(default_factory=dict, repr=False)
     companies: tuple[str, ...] = ()
     allow_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A kind of provider that no template describes, because it has a connection of its own."""
+
+    title: str
+    url: str
+    """What its address looks like."""
+    needs: Mapping[str, str]
+    build: Callable[[Account], Provider]
+
+
+DIRECT = {
+    "smpp": Direct("SMPP", "smpp://host:2775", smpp.NEEDS, smpp.SmppProvider),
+    "yeastar": Direct("Yeastar TG", "ami://host:5038", yeastar.NEEDS, yeastar.YeastarProvider),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +68,10 @@ async def open_texts(configured: Sequence[Configured], our_url: str, secret: str
     if not configured:
         yield OpenTexts(LoggedTexts(), Hooks([]), {})
         return
-    direct = [SmppProvider(_smpp(one)) for one in configured if one.template == SMPP]
-    pairs = [_account(one, our_url, secret) for one in configured if one.template != SMPP]
+    direct: list[Provider] = [
+        DIRECT[one.template].build(_direct(one)) for one in configured if one.template in DIRECT
+    ]
+    pairs = [_account(one, our_url, secret) for one in configured if one.template not in DIRECT]
     async with aiohttp.ClientSession() as session:
         found: dict[str, Provider] = {one.account.name: one for one in direct}
         for account, template in pairs:
@@ -64,13 +82,14 @@ async def open_texts(configured: Sequence[Configured], our_url: str, secret: str
         )
 
 
-def _smpp(one: Configured) -> Account:
-    if missing := [f"{name} ({what})" for name, what in NEEDS.items() if not one.credentials.get(name)]:
+def _direct(one: Configured) -> Account:
+    kind = DIRECT[one.template]
+    if missing := [f"{name} ({what})" for name, what in kind.needs.items() if not one.credentials.get(name)]:
         raise TemplateError(
-            f"sms: provider {one.name} (SMPP) lacks {', '.join(missing)}; write them under credentials"
+            f"sms: provider {one.name} ({kind.title}) lacks {', '.join(missing)}; write them under credentials"
         )
-    if not (one.url or "").startswith("smpp://"):
-        raise TemplateError(f"sms: provider {one.name} needs a url like smpp://host:2775")
+    if not (one.url or "").startswith(kind.url.partition("://")[0] + "://"):
+        raise TemplateError(f"sms: provider {one.name} needs a url like {kind.url}")
     return Account(one.name, one.url or "", one.sender, one.credentials, one.companies)
 
 

@@ -1,14 +1,16 @@
-"""What every way out for texts promises: the one in memory, and real gateways (Kannel; an SMSC by SMPP)."""
+"""What every way out for texts promises: the one in memory, and real gateways (Kannel; an SMSC by SMPP; a GSM gateway)."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote_plus, unquote
 
 import pytest
 import smpp34
@@ -38,6 +40,7 @@ class World(Protocol):
 
     texts: Texts
     heard: list[Report | Incoming]
+    reports: bool
 
     def arrived(self) -> list[tuple[str, str]]: ...
 
@@ -59,6 +62,8 @@ async def until(found: Callable[[], Any], timeout: float = WAIT_SECONDS) -> Any:
 
 
 class MemoryWorld:
+    reports = True
+
     def __init__(self) -> None:
         self.texts = Outbox()
         self.texts.reports = True
@@ -101,6 +106,7 @@ class KannelWorld:
     gateway: kannel.Kannel
     heard: list[Report | Incoming] = field(default_factory=list)
     listener: Callable[[Report | Incoming], Awaitable[None]] | None = None
+    reports: bool = True
 
     def arrived(self) -> list[tuple[str, str]]:
         return self.gateway.arrived()
@@ -145,6 +151,8 @@ async def with_kannel(folder: Path) -> AsyncIterator[KannelWorld]:
 
 class SmppWorld:
     """A message centre (smpp34's server), and what it does: takes, reports, delivers what people write."""
+
+    reports = True
 
     def __init__(self, texts: Texts, port: int) -> None:
         self.texts, self.port = texts, port
@@ -265,7 +273,93 @@ async def with_smpp(folder: Path) -> AsyncIterator[SmppWorld]:
             await asyncio.wait({serving})
 
 
-@pytest.fixture(params=[memory, with_kannel, with_smpp], ids=lambda world: world.__name__)
+class YeastarWorld:
+    """A TG gateway as its manual describes it: login, `smscommand`, events."""
+
+    reports = False
+
+    def __init__(self, texts: Texts, port: int) -> None:
+        self.texts, self.port = texts, port
+        self.heard: list[Report | Incoming] = []
+        self._arrived: list[tuple[str, str]] = []
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def comes_back(self) -> None:
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", self.port)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while set((await self.texts.probe()).values()) != {None}:
+                await asyncio.sleep(0.05)
+
+    async def goes(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while set((await self.texts.probe()).values()) == {None}:
+                await asyncio.sleep(0.05)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        writer.write(b"Asterisk Call Manager/1.1\r\n")
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                block = (await reader.readuntil(b"\r\n\r\n")).decode()
+                fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+                writer.write(self._answer(fields).encode())
+
+    def _answer(self, fields: dict[str, str]) -> str:
+        if fields["Action"] == "Login":
+            good = fields["Secret"] == "secret"
+            return (
+                "Response: Success\r\nMessage: Authentication accepted\r\n\r\n"
+                if good
+                else "Response: Error\r\n\r\n"
+            )
+        if fields["Action"] != "smscommand":
+            return "Response: Pong\r\n\r\n"
+        found = re.fullmatch(r'gsm send sms (\d+) (\S+) "(.*)" (\d+)', fields["command"])
+        assert found is not None
+        self._arrived.append((found[2], unquote(found[3])))
+        said = "Response: Follows\r\nPrivilege: SMSCommand\r\nSMS is being sent\r\n--END COMMAND--\r\n\r\n"
+        sent = f"Event: UpdateSMSSend\r\nPrivilege: all,smscommand\r\nID: {found[4]}\r\nStatus: 1\r\n--END SMS EVENT--\r\n\r\n"
+        return said + sent
+
+    def arrived(self) -> list[tuple[str, str]]:
+        return self._arrived
+
+    async def writes(self, number: str, body: str) -> None:
+        event = (
+            "Event: ReceivedSMS\r\nPrivilege: all,smscommand\r\nID: \r\nGsmPort: 2\r\n"
+            f"Sender: {number}\r\nRecvtime: 2026-11-21 20:00:00\r\nIndex: 1\r\nTotal: 1\r\nSmsc: +79000000000\r\n"
+            f"Content: {quote_plus(body)}\r\n--END SMS EVENT--\r\n\r\n"
+        )
+        self._writers[-1].write(event.encode())
+
+    async def hear(self, what: Report | Incoming) -> None:
+        self.heard.append(what)
+
+
+@asynccontextmanager
+async def with_yeastar(folder: Path) -> AsyncIterator[YeastarWorld]:
+    [port] = kannel.free_ports(1)
+    credentials = {"username": "api", "secret": "secret"}
+    configured = Configured("gsm", "yeastar", f"ami://127.0.0.1:{port}", "", credentials)
+    async with open_texts([configured], "http://127.0.0.1:9", SECRET) as opened:
+        world = YeastarWorld(opened.texts, port)
+        serving = asyncio.create_task(opened.texts.serve(world.hear))
+        try:
+            await world.comes_back()
+            yield world
+            await world.goes()
+        finally:
+            serving.cancel()
+            await asyncio.wait({serving})
+
+
+@pytest.fixture(params=[memory, with_kannel, with_smpp, with_yeastar], ids=lambda world: world.__name__)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     async with request.param(tmp_path) as one:
         yield one
@@ -277,8 +371,10 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def test_a_message_arrives_whole_and_is_reported(world: World) -> None:
     for id, body in (("1-1", "Да"), ("1-2", LONG), ("1-3", "plain: {[€]} & 100%")):
         handed = await world.texts.send(Message(id, "+79000000001", body, "demo"))
-        assert handed.reports
+        assert handed.reports is world.reports
         await until(lambda body=body: ("+79000000001", body) in world.arrived())
+        if not handed.reports:
+            continue
         named = {id, *handed.references}
         report = await until(
             lambda named=named: next(

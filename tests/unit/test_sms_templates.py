@@ -17,6 +17,7 @@ from aiohttp import web
 from engine.ports import Delivery, HookRequest, Incoming, Message, Report
 from engine.sms.hooks import Hooks, e164
 from engine.sms.http import Account, HttpProvider
+from engine.sms.setup import Configured, open_texts
 from engine.sms.template import SHIPPED, TemplateError, at, load
 
 MESSAGE = Message("1024-7", "+79000000001", "Авария №1024", "demo")
@@ -394,3 +395,43 @@ def test_paths() -> None:
 )
 def test_e164(given: str, read: str) -> None:
     assert e164(given) == read
+
+
+# --- the configuration -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (Configured("a", "kannel", credentials={"username": "u"}), r"a \(Kannel\) lacks password \(пароль"),
+        (
+            Configured("a", "kannel", credentials={"username": "u", "password": "p", "smcs": "x"}),
+            "smcs mean nothing",
+        ),
+        (Configured("a", "nobody"), "no template nobody; there are exolve, kannel, sms_ru, smsaero, smsc_ru"),
+        (Configured("a", "smpp", "smpp://h:1", credentials={"system_id": "x"}), r"a \(SMPP\) lacks password"),
+        (
+            Configured("a", "smpp", "http://h", credentials={"system_id": "x", "password": "p"}),
+            "a url like smpp://host:2775",
+        ),
+        (
+            Configured("a", "yeastar", credentials={"username": "x", "secret": "p"}),
+            "a url like ami://host:5038",
+        ),
+    ],
+)
+async def test_a_provider_that_is_set_up_wrongly_says_how_to_mend_it(given: Configured, says: str) -> None:
+    with pytest.raises(TemplateError, match=says):
+        async with open_texts([given], "http://127.0.0.1:1", "secret"):
+            pass
+
+
+async def test_none_is_the_log_and_secrets_are_not_shown() -> None:
+    async with open_texts([], "http://127.0.0.1:1", "secret") as opened:
+        assert await opened.texts.probe() == {}
+        assert (await opened.texts.send(MESSAGE)).provider == "log"
+    one = Configured("a", "sms_ru", credentials={"api_id": "API-ID"})
+    async with open_texts([one], "https://us.example.ru/", "secret") as opened:
+        assert opened.addresses["a"].startswith("https://us.example.ru/api/v1/sms/a?key=")
+        assert "API-ID" not in repr(one)
+        assert "key=" not in repr(account("kannel"))
