@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 CHAINS = 100
-PLACES = 12
+PLACES = 6
 """So many houses, and so many people for each."""
 DID = "+74950000112"
 DIRECTOR = "+79009990000"
