@@ -87,11 +87,11 @@ def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
             company=company.id,
             channel="fallback",
             phone=call.caller,
-            did=call.did,
+            did=call.did or None,
             premises=premises,
             applicant=resident.name if resident else None,
         ),
-        CallStarted(at=call.started, call=call.id, kind=CallKind.FALLBACK, number=call.caller, did=call.did),
+        CallStarted(at=call.started, call=call.id, kind=CallKind.FALLBACK, number=call.caller, did=call.did or None),
         CallAnswered(at=call.started, call=call.id),
         *_talks(call, company),
         CallEnded(
