@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -28,7 +29,7 @@ from engine.domain.events import (
 from engine.domain.policy import Exhaustion, Target, TargetKind
 from engine.flows.alarm import Alarms, unposted
 from engine.flows.watchdog import FAILED_DIALS_IN_A_ROW, Watchdog
-from engine.hooks import WebHooks, verify
+from engine.hooks import WebHooks, sign, verify
 from engine.ports import Notice, Sound
 from engine.sentry import Addressees, Sentry
 from tests.fakes.time import virtual
@@ -398,6 +399,16 @@ async def test_a_refusal_is_final_and_silence_is_not_for_ever() -> None:
 )
 def test_a_forged_signature_is_refused_whatever_it_is(stamp: str, signature: str) -> None:
     assert not verify("secret", stamp, b"{}", signature, 1)
+
+
+def test_the_manuals_check_of_a_signature_works() -> None:
+    manual = (Path(__file__).parents[2] / "docs/escalation.md").read_text()
+    told: dict[str, object] = {}
+    exec(re.findall(r"```python\n(.*?)```", manual, re.DOTALL)[0], told)
+    genuine = told["genuine"]
+    assert callable(genuine)
+    assert genuine("secret", "17", b"{}", sign("secret", 17, b"{}"))
+    assert not genuine("secret", "17", b"{ }", sign("secret", 17, b"{}"))
 
 
 # --- a call that Asterisk places by itself -----------------------------------------------------------------------------------------
