@@ -318,8 +318,8 @@ async def test_an_operator_calls_from_the_ticket_holds_brings_a_third_and_leaves
     await office.hear_each_other(desk, resident, voice)
 
     await office.installation.post(f"{talk}/add", {"to": "executor"})
-    plumber = await office.people.second_plumber.rang(SOON)
-    plumber = office.people.second_plumber.history[-1]
+    robocall, plumber = [await office.people.second_plumber.rang(SOON) for _ in range(2)]
+    assert robocall.over
     await plumber.answered(SOON)
     await plumber.hears(wording.OPERATOR_CALLS)
     await office.together(number, 3)
