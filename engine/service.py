@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 PAUSES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Before a walk that broke is taken up again."""
 TIDY_PAUSE_SECONDS = 2.0
+TIDY_AGAIN_SECONDS = (20.0, 40.0)
+"""What still rang or was up at the start, and that nobody took up, has ended by then."""
 STORE_PAUSE_SECONDS = 1.0
 
 
@@ -234,6 +237,12 @@ class Service:
         await self.stood_in()
         await filing.tidy_calls(alive, self._d, booted)
         await filing.tidy_recordings(alive, self._d)
+        for pause in TIDY_AGAIN_SECONDS:
+            await asyncio.sleep(pause)
+            with suppress(TelephonyAway):
+                alive = await self._d.phone.alive()
+                await asyncio.sleep(TIDY_PAUSE_SECONDS)  # whoever serves a call that has just ended writes that down
+                await filing.tidy_calls(alive, self._d, booted)
 
     async def stood_in(self) -> None:
         """Turn the calls that the dialplan took by itself into tickets."""
