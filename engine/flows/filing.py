@@ -37,6 +37,8 @@ FOUND_AFTER = timedelta(seconds=60)
 STILL_NEWS = timedelta(hours=1)
 """A found recording younger than this may be of an emergency that nobody has heard of."""
 OUR_SIDE = "dozvon"
+CANNOT_BE_KEPT = (DozvonError, OSError, RuntimeError, ValueError)
+"""A full disk, a worker that died, legs that are still written, a lost key."""
 
 Strays = MutableMapping[str, datetime]
 """Recordings that no ticket knows, and since when we have known of them."""
@@ -58,7 +60,11 @@ async def tidy_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
         if call in alive or began >= before:
             continue
         up = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == call), None)
-        kept = await _finish(ticket, call, None, history, d)
+        try:
+            kept = await _finish(ticket, call, None, history, d)
+        except CANNOT_BE_KEPT as error:  # later, then: the call is over all the same
+            log.error("a recording cannot be filed now and is tried again", recording=call, error=str(error))
+            kept = None
         seconds = kept.seconds if kept and up else 0.0
         now = d.clock.now()
         await d.store.append(ticket, [CallEnded(at=now, call=call, cause=16, by="network", seconds=seconds)])
@@ -97,7 +103,7 @@ async def tidy_recordings(alive: frozenset[str], d: Deps, strays: Strays | None 
             elif strays is not None:
                 unknown.add(recording)
                 await _take_in(recording, strays, d)
-        except (DozvonError, OSError, RuntimeError, ValueError) as error:
+        except CANNOT_BE_KEPT as error:
             log.error(
                 "a recording cannot be filed now and is tried again", recording=recording, error=str(error)
             )

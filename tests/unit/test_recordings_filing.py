@@ -138,6 +138,19 @@ async def test_what_could_not_be_filed_is_tried_again() -> None:
     assert len(world.attached(ticket)) == 1
 
 
+async def test_a_full_disk_at_start_does_not_keep_calls_from_ending() -> None:
+    world = World()
+    tickets = [await world.a_call(call=call) for call in ("1-a", "1-b")]
+    for call in ("1-a", "1-b"):
+        world.recordings.record(call, 5.0)
+    world.recordings.full = True
+    await filing.tidy_calls(frozenset(), world.d, NOW + timedelta(minutes=1))
+    assert all(any(isinstance(e, CallEnded) for e in world.store.timelines[ticket]) for ticket in tickets)
+    world.recordings.full = False
+    await world.tidy()
+    assert [len(world.attached(ticket)) for ticket in tickets] == [1, 1]
+
+
 async def test_a_missing_recording_that_turns_up_is_attached() -> None:
     world = World()
     ticket = await world.a_call(ended())
