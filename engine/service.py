@@ -20,13 +20,14 @@ from engine.domain.events import (
     EscalationResumed,
     EscalationStarted,
     Event,
+    NoCoverage,
     NumberTold,
     Reported,
     TextQueued,
     TicketOpened,
     TicketReopened,
 )
-from engine.flows import aftercare, alarm, filing, hotline, residents, ring_back, staff_line, stand_in
+from engine.flows import aftercare, alarm, filing, hotline, residents, ring_back, staff_line, stand_in, verbs
 from engine.flows.deps import Deps
 from engine.flows.replies import Replies
 from engine.flows.texting import Post
@@ -118,7 +119,16 @@ class Service:
                 log.error("the store does not answer and is asked again", error=str(error))
                 await asyncio.sleep(STORE_PAUSE_SECONDS)
 
+    async def _note_absence(self, ticket: int, said: NoCoverage) -> None:
+        opened = (await self._d.store.history(ticket))[0]
+        if isinstance(opened, TicketOpened):
+            self._d.absences.note(opened.company, said)
+
     async def _catch_up(self) -> None:
+        for company in self._d.companies():
+            known = await verbs.no_coverage(self._d, company.id, self._d.clock.now())
+            for said in known.values():
+                self._d.absences.note(company.id, said)
         for ticket in await self._d.store.escalating():
             self._walk(ticket)
             self._own(residents.tell(ticket, self._d), f"telling {ticket}")
@@ -156,6 +166,8 @@ class Service:
                 self._own(residents.tell(ticket, self._d), f"telling {ticket}")
                 if isinstance(event, Reported) and event.what == "done":
                     self._own(aftercare.ask_if_due(ticket, self._d), f"aftercare {ticket}")
+            case NoCoverage():
+                self._own(self._note_absence(ticket, event), f"absence {ticket}-{seq}")
             case AlarmRaised():
                 self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
             case _:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.texts import USUAL_RULES, TextRules
+from engine.flows.absences import Absences
 from engine.flows.board import Board
 from engine.flows.callers import Callers
 from engine.flows.deadlines import Deadlines
@@ -100,6 +101,8 @@ class Deps:
     """The limits of the trunks."""
     lobby: Lobby = field(default_factory=Lobby)
     """The callers who are on the line now."""
+    absences: Absences = field(default_factory=Absences)
+    """Who is out of coverage."""
     callers: Callers = field(default_factory=Callers)
     board: Board = field(default_factory=Board)
     deadlines: Deadlines = field(default_factory=Deadlines)

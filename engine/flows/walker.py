@@ -45,7 +45,6 @@ from engine.domain.model import Callee, Outcome, Purpose, Urgency
 from engine.domain.policy import Target, TargetKind
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
-from engine.flows import verbs
 from engine.flows.deps import Deps
 from engine.flows.dialout import Attempt
 from engine.ports import Leg
@@ -162,7 +161,7 @@ class Walker:
                     for event in self._events_of(action, state, ticket, now):
                         _take(state, ticket, batch, event)
                     if isinstance(action, EnterStep):
-                        for absence in await self._absences(state, now):
+                        for absence in self._absences(state, now):
                             _take(state, ticket, batch, absence)
         else:
             log.error("the decision never came to an end", ticket=self.ticket)
@@ -220,16 +219,13 @@ class Walker:
                     AlarmRaised(at=now, reason=reason),
                 ]
 
-    async def _absences(self, state: Walk, now: datetime) -> list[NoCoverage]:
+    def _absences(self, state: Walk, now: datetime) -> list[NoCoverage]:
         """Who of the step's people has said on another ticket that they are out of coverage: it holds for this one too."""
-        try:
-            elsewhere = await verbs.no_coverage(self.d, state.company, now)
-        except StoreFailed:
-            return []  # better rung in vain than not at all
+        known = (self.d.absences.of(state.company, one.contact, now) for one in state.people)
         return [
-            NoCoverage(at=now, contact=one.contact, until=said.until, via=said.via)
-            for one in state.people
-            if (said := elsewhere.get(one.contact)) and not state.uncovered(one.contact, now)
+            NoCoverage(at=now, contact=said.contact, until=said.until, via=said.via)
+            for said in known
+            if said is not None and not state.uncovered(said.contact, now)
         ]
 
     def _text(self, state: Walk, ticket: Ticket, callee: Callee, template: str, now: datetime) -> TextQueued:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from engine.domain.events import EVENT_TYPES, Event
+from engine.domain.events import EVENT_TYPES, EscalationStarted, Event
+from engine.domain.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +45,21 @@ def decode(kind: str, at: datetime, data: str) -> Event:
     decoder = _decoders.get(kind)
     if decoder is not None:
         try:
-            return decoder.decode(data)
+            return _sharing(decoder.decode(data))
         except msgspec.ValidationError:
             pass
     return Unknown(at=at, type=kind, data=data)
+
+
+def _sharing(event: Event) -> Event:
+    """Ten thousand escalations by one policy hold it once."""
+    return replace(event, frozen=_shared(event.frozen)) if isinstance(event, EscalationStarted) else event
+
+
+@lru_cache(maxsize=1_000)
+def _shared(policy: Policy) -> Policy:
+    """The first one of all that are equal."""
+    return policy
 
 
 def plain(event: Event) -> dict[str, Any]:
