@@ -28,22 +28,26 @@ def is_gsm(body: str) -> bool:
     return all(char in _GSM_BASIC or char in _GSM_EXTENDED for char in body)
 
 
+def split(body: str) -> list[str]:
+    """The text as the network takes it: whole, or in parts of which neither an escape nor a surrogate pair is torn apart."""
+    gsm = is_gsm(body)
+    alone, joined = (GSM_ALONE, GSM_JOINED) if gsm else (UCS2_ALONE, UCS2_JOINED)
+    weights = [2 if (char in _GSM_EXTENDED if gsm else ord(char) > 0xFFFF) else 1 for char in body]
+    if sum(weights) <= alone:
+        return [body]
+    pieces, room = [""], joined
+    for char, weight in zip(body, weights, strict=True):
+        if weight > room:
+            pieces.append("")
+            room = joined
+        pieces[-1] += char
+        room -= weight
+    return pieces
+
+
 def parts(body: str) -> int:
     """How many parts the network makes of the text, and charges for. An empty one is one."""
-    if is_gsm(body):
-        alone, joined = GSM_ALONE, GSM_JOINED
-        weights = [2 if char in _GSM_EXTENDED else 1 for char in body]
-    else:
-        alone, joined = UCS2_ALONE, UCS2_JOINED
-        weights = [2 if ord(char) > 0xFFFF else 1 for char in body]
-    if sum(weights) <= alone:
-        return 1
-    count, room = 1, joined
-    for weight in weights:  # neither an escape nor a surrogate pair is torn apart
-        if weight > room:
-            count, room = count + 1, joined
-        room -= weight
-    return count
+    return len(split(body))
 
 
 def first_that_fits(candidates: Iterable[str]) -> str:

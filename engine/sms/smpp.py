@@ -6,6 +6,8 @@ import asyncio
 import logging
 import re
 from collections import deque
+from itertools import count
+from random import randrange
 from urllib.parse import urlsplit
 
 import structlog
@@ -15,6 +17,7 @@ from aiosmpplib import (
     AbstractHook,
     BindMode,
     DeliverSm,
+    GSM7BitCodec,
     PhoneNumber,
     SmppMessage,
     SubmitSm,
@@ -24,7 +27,7 @@ from aiosmpplib import SmppCommandStatus as Status
 from aiosmpplib.state import NPI, TON
 
 from engine.domain.errors import StoreFailed
-from engine.domain.texts import parts
+from engine.domain.texts import is_gsm, split
 from engine.ports import Delivery, Handed, Heard, Incoming, Message, Report
 from engine.sms.hooks import e164
 from engine.sms.http import Account
@@ -63,38 +66,61 @@ class SmppProvider:
         self._host, self._port = address.hostname or "", address.port or 2775
         self._esme: _Line | None = None
         self._queue = _Queue()
+        self._references = count(randrange(256))
 
     async def send(self, message: Message) -> Handed:
-        """Raises `ConnectionError` (no connection, no answer, or the centre is busy) and `ValueError` (refused)."""
-        name = self.account.name
+        """Raises `ConnectionError` (no connection, no answer, or the centre is busy) and `ValueError` (refused).
+
+        The parts of a long message are submitted one by one, so that each is reported by an id that outlives us: the library, which
+        can cut messages itself, loses reports that are faster than its answers.
+        """
         if not self._bound:
-            raise ConnectionError(f"{name}: no connection to {self._host}:{self._port}")
-        many = parts(message.body) > 1
-        answer: asyncio.Future[SubmitSmResp] = asyncio.get_running_loop().create_future()
-        submit = SubmitSm(
-            short_message=message.body,
-            source=_address(self.account.sender),
-            destination=PhoneNumber(message.number.lstrip("+"), TON.INTERNATIONAL, NPI.ISDN),
-            log_id=message.id,
-            registered_delivery=1,
-            esm_class=UDH_FOLLOWS if many else 0,
-            auto_message_payload=not many,
-            encoding=None if many else "ucs2" if not message.body.isascii() else None,
-        )
-        self._queue.put(submit, answer)
+            raise ConnectionError(f"{self.account.name}: no connection to {self._host}:{self._port}")
+        pieces, reference = split(message.body), next(self._references) % 256
+        answers = [
+            self._submit(message, piece, (reference, len(pieces), place))
+            for place, piece in enumerate(pieces, 1)
+        ]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                said = await answer
+                said = [await answer for answer in answers]
         except TimeoutError as error:
-            raise ConnectionError(f"{name} did not answer in {ANSWER_SECONDS:.0f} s") from error
+            raise ConnectionError(f"{self.account.name} did not answer in {ANSWER_SECONDS:.0f} s") from error
         finally:
-            answer.cancel()
-        status = Status(said.command_status)
+            for answer in answers:
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()  # seen: the first one speaks for all
+        for one in said:
+            self._judge(Status(one.command_status))
+        return Handed(self.account.name, tuple(one.message_id for one in said if one.message_id), True)
+
+    def _submit(
+        self, message: Message, piece: str, place: tuple[int, int, int]
+    ) -> asyncio.Future[SubmitSmResp]:
+        """Queue a part (`place`: the message's reference, of how many parts, which); what the centre will say."""
+        gsm, many = is_gsm(message.body), place[1] > 1
+        submit = SubmitSm(
+            short_message=piece or " ",
+            source=_address(self.account.sender),
+            destination=PhoneNumber(message.number.lstrip("+"), TON.INTERNATIONAL, NPI.ISDN),
+            log_id=f"{message.id}#{place[2]}",
+            registered_delivery=1,
+            esm_class=UDH_FOLLOWS if many else 0,
+            encoding=None if gsm else "ucs2",
+        )
+        if many:
+            body = GSM7BitCodec.get_codec_info().encode(piece)[0] if gsm else piece.encode("utf-16-be")
+            submit.set_encoded_message(bytes((5, 0, 3, *place)) + body)
+        answer: asyncio.Future[SubmitSmResp] = asyncio.get_running_loop().create_future()
+        self._queue.put(submit, answer)
+        return answer
+
+    def _judge(self, status: Status) -> None:
         if status is Status.ESME_ROK:
-            return Handed(name, (said.message_id,) if said.message_id else (), True)
+            return
         if status in LATER:
-            raise ConnectionError(f"{name}: {status.name}")
-        raise ValueError(f"{name}: {status.name}")
+            raise ConnectionError(f"{self.account.name}: {status.name}")
+        raise ValueError(f"{self.account.name}: {status.name}")
 
     async def probe(self) -> str | None:
         """Whether the connection is up; it is enquired about every `ENQUIRE_SECONDS`."""
@@ -233,7 +259,7 @@ class _Ears(AbstractHook):  # type: ignore[misc]
         return Report(
             self._account.name,
             _STATES.get(state, Delivery.WAITING),
-            text=message.log_id or None,
+            text=message.log_id.rpartition("#")[0] or None,
             reference=receipt.get("id"),
             reason=f"undelivered ({state} {receipt.get('err', '')})" if failed else None,
         )

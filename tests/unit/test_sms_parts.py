@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.texts import first_that_fits, is_gsm, parts, shortened
+from engine.domain.texts import first_that_fits, is_gsm, parts, shortened, split
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,13 @@ def test_parts(body: str, count: int) -> None:
     assert parts(body) == count
 
 
-@given(st.text(max_size=700))
+@given(st.text(max_size=700) | st.text("ab€[]", min_size=150, max_size=700))
 def test_parts_hold_the_text(body: str) -> None:
     units = sum(2 if ord(char) > 0xFFFF else 1 for char in body)
     least = -(-units // 67) if not is_gsm(body) and units > 70 else 1
     assert parts(body) >= least
+    assert "".join(split(body)) == body
+    assert is_gsm(body) or all(len(piece.encode("utf-16-be")) <= 140 for piece in split(body))
 
 
 def test_shortened_keeps_the_beginning() -> None:
