@@ -88,7 +88,12 @@ def test_an_afternoon(
         async with Office.open(OLGA, VERA, rules=RULES) as office:
             plays(office.phone(OLGA), olga)
             plays(office.phone(VERA), vera)
-            for staff in (FIRST, SECOND, SUPERVISOR, DIRECTOR):  # a key pressed at another moment means something else
+            for staff in (
+                FIRST,
+                SECOND,
+                SUPERVISOR,
+                DIRECTOR,
+            ):  # a key pressed at another moment means something else
                 office.phone(staff).answers().presses_accept_key()
             tasks = []
             for number, (at, key, after, until) in enumerate(calls):
