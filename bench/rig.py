@@ -33,7 +33,7 @@ from engine.speech import SpokenVoice, find_engines
 from engine.store.store import Store
 
 ROOT = Path(__file__).parents[1]
-FIRST_PORT, LAST_PORT = 40500, 48000
+FIRST_PORT, LAST_PORT = 30500, 32000  # below what the kernel hands out to clients
 READY_SECONDS = 40.0
 STOP_SECONDS = 10.0
 QUIET_SECONDS = 30.0
