@@ -63,6 +63,8 @@ async def _take_up(ticket: int, history: Sequence[Event], d: Deps) -> None:
     for name in state.live_calls:
         if name.startswith(f"{ticket}-b") and (leg := d.phone.adopt(name)) is not None:
             begun = [e.call for e in history if isinstance(e, CallStarted)]
+            if d.operators is not None and await d.operators.resume(leg):
+                continue  # they were talking with an operator, and notice nothing
             async with leg:
                 await hotline.serve(_call(ticket, leg, state, frozenset(begun), d))
 

@@ -484,6 +484,29 @@ async def test_a_talk_goes_on_over_a_restart() -> None:
 
 
 @virtual
+async def test_who_was_rung_back_and_talks_with_an_operator_notices_nothing_either() -> None:
+    async with Office.open(OLGA) as office:
+        office.phone(OLGA).answers()
+        first = office.network.resident(RESIDENT).calls(DID)
+        await first.answered()
+        office.phone(RESIDENT).answers().presses("20", after=3)
+        await first.holds(2)
+        await first.hangs_up()  # before the number was told: rung back
+        answered = await office.until(1001, OperatorAnswered)
+        resident, desk = office.phone(RESIDENT).history[0], office.phone(OLGA).history[0]
+        assert answered.call == resident.id
+        await office.connected(1001, resident, desk)
+        spoken = (len(resident.heard), len(desk.heard))
+        await office.restart()
+        await asyncio.sleep(10)
+        assert frozenset((resident.id, desk.id)) in office.network.bridges
+        assert (len(resident.heard), len(desk.heard)) == spoken
+        await resident.hangs_up()
+        await desk.ended()
+        await quiet(office)
+
+
+@virtual
 async def test_a_caller_in_the_queue_keeps_the_place_over_a_restart() -> None:
     async with Office.open(OLGA) as office:
         office.phone(OLGA).rings(30).answers().then.answers().holds(10).hangs_up()
