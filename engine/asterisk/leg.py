@@ -169,7 +169,7 @@ class AsteriskLeg:
     async def _stop(self, playback: str, asked: asyncio.Future[Any]) -> None:
         """Stop a playback, not before Asterisk has heard of it: else it would begin after all."""
         await asyncio.wait({asked})
-        with suppress(NotFound, Conflict, Unavailable):  # an Asterisk that is away plays nothing that matters
+        with suppress(AriError):  # it is over already, or Asterisk is away and plays nothing that matters
             await self._ari.playbacks.stop(playback)
 
     async def _played_badly(self, sounds: tuple[Sound, ...]) -> None:

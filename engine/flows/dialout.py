@@ -333,7 +333,10 @@ class Attempt:
     async def _stoppable(self) -> AsyncIterator[None]:
         """`stop` ends the block with `TimeoutError`."""
         async with asyncio.timeout(0 if self._stopped else None) as self._scope:
-            yield
+            try:
+                yield
+            finally:
+                self._scope = None  # one that is over cannot be ended any more
 
     @asynccontextmanager
     async def _voice_ready(self, d: Deps) -> AsyncIterator[None]:

@@ -13,8 +13,8 @@ from engine.domain.events import (
     DialEnded,
     DialStarted,
     EscalationExhausted,
-    NoCoverage,
     MachineSuspected,
+    NoCoverage,
     RecordingAttached,
     StepStarted,
     TextQueued,
@@ -22,6 +22,8 @@ from engine.domain.events import (
 from engine.domain.model import Outcome, Via
 from engine.domain.policy import How
 from engine.flows import verbs
+from engine.flows.deps import Deps
+from engine.ports import Leg
 from tests.fakes.time import virtual
 from tests.fakes.town import DIRECTOR, FIRST, SECOND, SUPERVISOR, Town, water_policy
 
@@ -350,6 +352,29 @@ async def test_a_store_that_fails_is_asked_again() -> None:
         accepted = await town.until(ticket, Accepted)
         assert accepted.contact == "plumber2"
         assert not town.network.live or len(town.network.live) == 1
+
+
+@virtual
+async def test_a_stop_between_answer_and_talk_ends_the_talk_and_not_the_walk() -> None:
+    """Just picked up, and in that instant somebody else takes it: the person hears who, and no walk breaks."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).rings(2).answers()
+        ticket = await town.emergency()
+        await town.until(ticket, DialStarted)
+        attempt = town.service._walkers[ticket].live["1001-1"]
+        drawn = attempt._key_of_this_call
+
+        async def while_the_key_is_drawn(leg: Leg, d: Deps) -> str:
+            await verbs.accept(town.d, ticket, "supervisor", Via.CONSOLE, "Анна")
+            await asyncio.sleep(0.5)
+            return await drawn(leg, d)
+
+        attempt._key_of_this_call = while_the_key_is_drawn  # type: ignore[method-assign]
+        walker = town.service._walkers[ticket]
+        await town.until(ticket, DialEnded)
+        assert town.service._walkers.get(ticket, walker) is walker, "the walk broke"
+        assert town.dials(ticket) == [(FIRST, "cancelled")]
+        assert "Анна" in town.heard(0)
 
 
 @virtual
