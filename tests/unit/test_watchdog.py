@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from engine import up
 from engine.asterisk.call_file import CallFiles
+from engine.config import Settings
 from engine.domain.events import (
     Accepted,
     AlarmRaised,
@@ -31,6 +33,7 @@ from engine.flows.alarm import Alarms, unposted
 from engine.flows.watchdog import FAILED_DIALS_IN_A_ROW, Watchdog
 from engine.hooks import WebHooks, sign, verify
 from engine.ports import Notice, Sound
+from engine.secrets import load_or_create_secrets
 from engine.sentry import Addressees, Sentry
 from tests.fakes.time import virtual
 from tests.fakes.town import DIRECTOR, FIRST, SECOND, SUPERVISOR, Town, water_policy
@@ -485,3 +488,33 @@ def test_the_addressees_are_left_for_the_supervisor(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     file.write_text("{damaged")
     assert Addressees.read(file) == Addressees()
+
+
+async def test_a_frozen_engine_is_ended_by_the_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lives, and its heart file grows old: it is killed, to be started again, and the alarm goes out without it."""
+    monkeypatch.setattr(up, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(up, "HEART_POLL_SECONDS", 0.05)
+    settings = Settings.model_validate({"data_dir": str(tmp_path)})
+    (tmp_path / "asterisk" / "spool").mkdir(parents=True)
+    spool(tmp_path / "asterisk" / "spool")
+    Addressees((DIRECTOR,)).write(tmp_path / up.ALARM_FILE)
+    secrets = load_or_create_secrets(tmp_path / "secrets.json")
+    said: list[str] = []
+    installation = up._Installation(settings, secrets, ("sleep",), said.append)
+    installation.engine = await asyncio.create_subprocess_exec("sleep", "100")
+    watching = asyncio.create_task(installation._watch_heart())
+    heart = tmp_path / up.HEART_FILE
+    for _ in range(10):  # as long as the heart beats, nothing happens
+        heart.touch()
+        await asyncio.sleep(0.05)
+    assert installation.engine.returncode is None
+    assert await asyncio.wait_for(installation.engine.wait(), 10) == -9
+    async with asyncio.timeout(10):
+        while not (orders := list((tmp_path / "asterisk/spool/outgoing").iterdir())):
+            await asyncio.sleep(0.02)
+    watching.cancel()
+    await asyncio.wait({watching})
+    assert DIRECTOR in orders[0].read_text()
+    assert "no sign of life" in said[0]
