@@ -42,7 +42,7 @@ KILLS = int(os.environ.get("DOZVON_KILLS", "1000" if LONG else "20"))
 SEED = int(os.environ.get("DOZVON_SEED", "112"))
 ASTERISK_EVERY = 10
 """One kill in so many is Asterisk's."""
-MINUTES = float(os.environ.get("DOZVON_CHAOS_MINUTES", "180" if LONG else "10"))
+MINUTES = float(os.environ.get("DOZVON_CHAOS_MINUTES", "180" if LONG else "2"))
 """No longer than that, however many kills it makes."""
 COMPANIES = 8 if LONG else 5
 LIVES_SECONDS = (0.1, 2.0)
