@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Sequence
 
 from bench.lines import Line, say
+from engine import logs
 
 BENCHES = (
     "inbound", "concurrent", "reaction", "first-ring", "accept", "dialer", "timers", "events", "roster",
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if unknown := [name for name in parsed.names if name not in there]:
         parser.error(f"no bench is called {', '.join(unknown)}; there are {', '.join(there)}")
+    logs.set_up(level="warning")  # to stderr: figures go to stdout alone
     lines: list[Line] = []
     broken: list[str] = []
     for name in parsed.names or there:

@@ -165,9 +165,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             sms_api.attach(pages, texts.hooks, service.heard)
             answer.attach(pages, links)
 
-        await stack.enter_async_context(
-            console(settings, deps, store, recordings, muting, health, attach)
-        )
+        await stack.enter_async_context(console(settings, deps, store, recordings, muting, health, attach))
         await stack.enter_async_context(
             jobs(service, deps, ami, fallback, sentry, settings.inside(ALARM_FILE))
         )

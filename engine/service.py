@@ -253,7 +253,9 @@ class Service:
             await asyncio.sleep(pause)
             with suppress(TelephonyAway):
                 alive = await self._d.phone.alive()
-                await asyncio.sleep(TIDY_PAUSE_SECONDS)  # whoever serves a call that has just ended writes that down
+                await asyncio.sleep(
+                    TIDY_PAUSE_SECONDS
+                )  # whoever serves a call that has just ended writes that down
                 await filing.tidy_calls(alive, self._d, booted)
 
     async def stood_in(self) -> None:

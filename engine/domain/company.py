@@ -77,7 +77,9 @@ class Company:
 
     def staff(self, number: str | None) -> Contact | None:
         """Whose number it is, among the staff; None for anybody else."""
-        return next((one for one in self.contacts.values() if number in one.numbers or number in one.reserve), None)
+        return next(
+            (one for one in self.contacts.values() if number in one.numbers or number in one.reserve), None
+        )
 
     def zone_of(self, house: str | None) -> str:
         """The time zone of a house; the company's own if the house is not known."""

@@ -91,7 +91,9 @@ def _story(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
             premises=premises,
             applicant=resident.name if resident else None,
         ),
-        CallStarted(at=call.started, call=call.id, kind=CallKind.FALLBACK, number=call.caller, did=call.did or None),
+        CallStarted(
+            at=call.started, call=call.id, kind=CallKind.FALLBACK, number=call.caller, did=call.did or None
+        ),
         CallAnswered(at=call.started, call=call.id),
         *_talks(call, company),
         CallEnded(

@@ -142,6 +142,8 @@ class Watchdog:
         wrong = await asyncio.gather(*(_ask(probe) for probe in probes.values()))
         for reason, problem in zip(probes, wrong, strict=True):
             self._is(reason, problem)
+        if "asterisk_away" in self._wrong_since:
+            self._failed.clear()  # no call can be placed at all, and that says nothing of the trunks
         dead = sorted(trunk for trunk, failed in self._failed.items() if failed >= FAILED_DIALS_IN_A_ROW)
         self._is("trunk_dead", ", ".join(f"линия {trunk + 1}" for trunk in dead) or None, patience=0.0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from engine.domain.escalation import (
     SHORTEST_PAUSE_BETWEEN_ROUNDS,
@@ -123,7 +124,7 @@ def _same(action: Action, event: Event) -> bool:
 def _silences(ticket: int, history: Sequence[Event], slack: timedelta, away: Away) -> Iterator[str]:
     """An open emergency that nobody has taken is never left alone for longer than its policy's longest wait."""
     walk = Walk(ticket)
-    for event, following in zip(history, history[1:], strict=False):
+    for event, following in pairwise(history):
         walk.apply(event)
         if walk.policy is None or walk.closed or walk.accepted is not None:
             continue
