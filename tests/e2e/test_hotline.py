@@ -19,12 +19,14 @@ from engine.domain.wording_hotline import words
 from engine.files.company import load_company
 from tests.e2e.harness import DID, ROOT, Installation, Json, People
 
-# Keys go by INFO where a test presses many: a softphone sends no sound while a key goes by RFC 4733, and where nothing is played
-# either the recording is shorter by that long, which the tear-down would call a flaw.
+# Many keys are pressed while something is played: Asterisk drops the caller's sound for the length of each key, and where nothing is
+# played either, the recording is shorter by that long, which the tear-down would call a flaw.
 
 DEMO = load_company(ROOT / "engine" / "demo" / "company", ROOT / "escalation_policies").company
 RESIDENT = "+79160000042"
 GAP = 0.35
+VOICES = 6
+"""Twenty are called in virtual time; twenty softphones at once are more than two cores bear."""
 
 
 async def call(installation: Installation, people: People, caller: str = RESIDENT) -> tuple[Call, int]:
@@ -155,11 +157,7 @@ async def test_an_incident_is_joined_and_counted(installation: Installation, peo
 
 async def test_readings_by_phone_and_by_api(installation: Installation, people: People) -> None:
     made, ticket = await call(installation, people)
-    await made.presses("221", gap=GAP, info=True)
-    for keys in ("130#", "90#"):
-        await installation.wait_event(ticket, "Classified", 30, cause="service.reading")
-        await made.presses(keys, gap=0.2, info=True)
-        await made.presses("1", after=0.3, info=True)
+    await made.presses("221130#190#1", gap=0.2)  # all of it while the greeting is still spoken
     await installation.wait_event(ticket, "TicketClosed", 60)
     await made.ended(20)
     taken = (await installation.get("/api/v1/readings?company=demo"))["readings"]
@@ -211,26 +209,27 @@ def seconds(one: Json, other: Json) -> float:
     return (datetime.fromisoformat(other["at"]) - datetime.fromisoformat(one["at"])).total_seconds()
 
 
-async def test_twenty_calls_at_once_from_one_number(installation: Installation, people: People) -> None:
-    staff(people)
+async def test_calls_at_once_from_one_number_are_one_ticket(
+    installation: Installation, people: People
+) -> None:
+    staff(people, taken=False)
     uri = f"sip:{DID}@127.0.0.1:{installation.base_port}"
 
     async def one() -> Call:
         each = await people.resident.calls(uri, timeout=60)
         return await each.presses("1")
 
-    made = await asyncio.gather(*(one() for _ in range(20)))
+    made = await asyncio.gather(*(one() for _ in range(VOICES)))
     ticket = await installation.wait_ticket()
-    await installation.wait_event(ticket, "Accepted", 60)
     await installation.wait_event(ticket, "NumberTold", 60)  # else we would ring back
+    await installation.post(f"/api/v1/tickets/{ticket}/accept", {"contact": "director"})
     await asyncio.gather(*(one.hangs_up() for one in made))
     async with asyncio.timeout(20):
-        while len(of(await installation.events(ticket), "CallEnded")) < 20:
+        while len(of(await installation.events(ticket), "CallEnded")) < VOICES:
             await asyncio.sleep(0.2)
-    await people.plumber.history[-1].ended(30)
     (only,) = await installation.tickets()
     events = await installation.events(only["number"])
-    assert len([e for e in of(events, "CallStarted") if e["kind"] == "resident"]) == 20
+    assert len([e for e in of(events, "CallStarted") if e["kind"] == "resident"]) == VOICES
     assert len(of(events, "EscalationStarted")) == 1
     await recorded(installation, ticket)
 
