@@ -102,8 +102,12 @@ class RecordingFolder:
         if not self._ffmpeg and self._form != "wav":
             log.warning("no ffmpeg: recordings are kept as WAV", wanted=self._form)
             self._form = "wav"
-        async with self._workers.open():
-            yield self
+        try:
+            async with self._workers.open():
+                yield self
+        finally:
+            if tidy:
+                await asyncio.to_thread(self._renderings.close)
 
     def _look_back(self) -> None:
         """See what an earlier engine left: kept lately, perhaps not attached; half-made."""

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -44,6 +45,14 @@ class Renderings:
         for path in self._secret.iterdir() if tidy and self._secret != self._plain else ():
             path.unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Leave nothing decrypted behind."""
+        if self._secret != self._plain:
+            with suppress(OSError):  # a command beside us has cleared it, or has just put something there
+                for path in self._secret.iterdir():
+                    path.unlink(missing_ok=True)
+                self._secret.rmdir()
+
     async def sound(
         self, source: Path, facts: Facts, leg: str, form: str, levels: str, ffmpeg: str | None
     ) -> Path:
@@ -61,7 +70,7 @@ class Renderings:
     def make_room(self) -> None:
         """Let go of everything: it can be made again."""
         for folder in {self._plain, self._secret}:
-            for path in folder.iterdir():
+            for path in _files(folder):
                 path.unlink(missing_ok=True)
 
     def forget(self, facts: Facts) -> None:
@@ -83,6 +92,7 @@ class Renderings:
         async with lock:
             if not await asyncio.to_thread(_touch, path):
                 key = await asyncio.to_thread(self._key_of, source, facts) if facts.encrypted else None
+                await asyncio.to_thread(path.parent.mkdir, mode=0o700, exist_ok=True)
                 part = path.with_name(f".{name}.part")
                 errand |= {"into": str(part), "key": key, "name": source.name}
                 try:
@@ -125,10 +135,17 @@ def _touch(path: Path) -> bool:
 
 
 def _evict(folder: Path, most: int, keep_seconds: float) -> None:
-    files = sorted(((path.stat(), path) for path in folder.iterdir()), key=lambda found: found[0].st_mtime)
+    files = sorted(((path.stat(), path) for path in _files(folder)), key=lambda found: found[0].st_mtime)
     total = sum(stat.st_size for stat, _ in files)
     for stat, path in files:
         if total <= most or time.time() - stat.st_mtime < keep_seconds:
             return
         path.unlink(missing_ok=True)
         total -= stat.st_size
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # the system may clear what lies in memory
+        return []

@@ -110,6 +110,16 @@ async def test_nothing_on_the_disk_can_be_heard(folder: RecordingFolder, root: P
         assert not list((root / ".rendered").iterdir()), "what was decrypted lies on the disk"
 
 
+async def test_nothing_decrypted_is_left_behind(root: Path, keys: KeyRing) -> None:
+    async with RecordingFolder(
+        root, form="wav", keys=keys, rules=lambda _: Keeping(encrypt=True)
+    ).open() as folder:
+        await record(folder, root, "c")
+        heard = (await folder.listen("c")).path
+        assert heard.exists()
+    assert not heard.exists()
+
+
 async def test_only_companies_that_want_it(folder: RecordingFolder, root: Path) -> None:
     await record(folder, root, "d", company="other")
     assert not (await folder.find("d")).encrypted
