@@ -21,12 +21,13 @@ Sound = NewType("Sound", str)
 
 
 class Cause(IntEnum):
-    """The Q.850 hang-up causes that we send."""
+    """The Q.850 hang-up causes that we send, and the one of a leg whose end nobody saw (Asterisk died, or its events were missed)."""
 
     NORMAL = 16
     BUSY = 17
     ANSWERED_ELSEWHERE = 26
     CONGESTION = 34
+    LOST = 41
 
 
 class DialFailed(Exception):

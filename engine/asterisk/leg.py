@@ -263,10 +263,10 @@ class AsteriskLeg:
                 self._playing[playback] = "done"
 
     def missed_end(self) -> None:
-        """The channel is not there any more."""
+        """The channel is not there any more, and why, nobody has seen."""
         if not self.destroyed:
             self.lost = True
-            self.gone(None)
+            self.gone(int(Cause.LOST))
 
     # Errors
 

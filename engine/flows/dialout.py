@@ -27,7 +27,7 @@ from engine.domain.ticket import Ticket
 from engine.flows import connect, verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps, Operators
-from engine.ports import Dial, DialFailed, Leg
+from engine.ports import Cause, Dial, DialFailed, Leg
 
 log = structlog.get_logger()
 
@@ -103,8 +103,10 @@ class Attempt:
             outcome = await self._converse(Conversation(leg, d.voice), key, leg.adopted, d)
         except HungUp as end:
             cause = end.cause
+            if cause == Cause.LOST:  # not their doing: rung again at once, free of charge
+                outcome = Outcome.LOST
         except TelephonyAway:
-            outcome, cause = Outcome.FAILED, 41
+            outcome, cause = Outcome.FAILED, int(Cause.LOST)
         by = "us" if leg.hung_up is None else "caller"
         await leg.hang_up()
         seconds = round(loop.time() - up_since, 3)

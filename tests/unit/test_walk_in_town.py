@@ -16,6 +16,7 @@ from engine.domain.events import (
     MachineSuspected,
     NoCoverage,
     RecordingAttached,
+    RobocallAnswered,
     StepStarted,
     TextQueued,
 )
@@ -145,6 +146,20 @@ async def test_a_hang_up_is_noticed_however_slow_the_voice_is() -> None:
         ended = await town.until(ticket, CallEnded)
         assert ended.by == "caller"
         assert ended.seconds < 1.1
+
+
+@virtual
+async def test_a_talk_whose_end_nobody_saw_is_taken_up_again_at_once() -> None:
+    """Asterisk died under it: the person has not hung up, and is not passed over."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().then.answers().presses_accept_key(after=1)
+        ticket = await town.emergency()
+        await town.until(ticket, RobocallAnswered)
+        await asyncio.sleep(2)
+        town.network.calls[0].end(41)
+        await town.until(ticket, Accepted)
+        await town.until(ticket, DialEnded, 2)
+        assert town.dials(ticket) == [(FIRST, "lost"), (FIRST, "accepted")]
 
 
 @virtual
