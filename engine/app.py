@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.asterisk.ami import Ami, AmiAddress
 from engine.asterisk.ari.client import AriClient
@@ -24,6 +25,7 @@ from engine.asterisk.telephony import AsteriskTelephony
 from engine.config import CannotStart, Settings
 from engine.console.api import sms as sms_api
 from engine.console.pages import answer
+from engine.domain.errors import StoreFailed
 from engine.domain.finding import Finding, Severity
 from engine.domain.queueing import Rules
 from engine.domain.texts import TextRules
@@ -69,7 +71,11 @@ class SystemClock:
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `CannotStart` (or another `DozvonError`) if that is not possible."""
+    """Serve until SIGTERM or SIGINT. Raises `CannotStart` (or another `DozvonError`) if that is not possible.
+
+    Calls that are up at that moment stay up, for the next engine: then this one leaves as if it had been killed, which is what the
+    whole house is proven against, but with everything on disk. Ending its flows in order would hang up on everybody.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,12 +88,21 @@ async def run(settings: Settings) -> None:
         guarding = asyncio.create_task(built.watchdog.run(), name="watchdog")
         tasks = {serving, watching, guarding, stopped}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        log.info("the engine stops")
+        log.info("the engine stops", calls=built.phone.legs)
+        if stopped in done and built.phone.legs:
+            with suppress(StoreFailed):
+                await built.store.do(_nothing)  # whatever waits to be written is before this in the line
+            log.info("calls go on without this engine; the next one takes them up")
+            os._exit(0)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
         for task in done - {stopped}:
             task.result()
+
+
+async def _nothing(_: AsyncConnection) -> None:
+    """A transaction that writes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,7 @@ class Engine:
     deps: Deps
     store: Store
     ari: AriClient
+    phone: AsteriskTelephony
     watchdog: Watchdog
 
 
@@ -172,7 +188,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         await stack.enter_async_context(upkeep.at_work())
         await stack.enter_async_context(prepared(voice, deps, sentry))
         stack.enter_context(sentry.on_watch())
-        yield Engine(service, deps, store, ari, watchdog)
+        yield Engine(service, deps, store, ari, phone, watchdog)
 
 
 async def _operators(settings: Settings, deps: Deps) -> Operators:

@@ -72,6 +72,11 @@ class AsteriskTelephony:
         self._unlisten()
         await self._errands.close(self._close_seconds)
 
+    @property
+    def legs(self) -> int:
+        """How many legs ring or are up."""
+        return len(self._legs)
+
     # Legs in
 
     async def inbound(self) -> AsyncIterator[Leg]:
