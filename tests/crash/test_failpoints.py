@@ -40,7 +40,7 @@ LIVES = {
     ),
     "the walk": ("walker.decided", "walker.committed", "walker.acted", "texting.sent"),
     "the refusal": ("dialout.answered", "dialout.key_drawn", "dialout.key_pressed"),
-    "the acceptance": ("dialout.ended", "dialout.accepted", "filing.kept"),
+    "the acceptance": ("dialout.accepted", "dialout.ended", "filing.kept"),
 }
 ELSEWHERE = {"hotline.joined"}
 """Reached only when a house has an incident already."""
