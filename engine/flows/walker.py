@@ -152,7 +152,9 @@ class Walker:
                         )  # its intent is on disk; a leg that is up must have an owner
                     else:
                         await self._silence(attempt)
-                        _take(state, ticket, batch, DialEnded(at=now, attempt=attempt, outcome=Outcome.LOST))
+                        taken = state.accepted is not None and state.accepted.attempt == attempt
+                        outcome = Outcome.ACCEPTED if taken else Outcome.LOST
+                        _take(state, ticket, batch, DialEnded(at=now, attempt=attempt, outcome=outcome))
                 case Ring():
                     mine.add(action.attempt)
                     _take(state, ticket, batch, _intent(state, action, now))
