@@ -87,7 +87,7 @@ async def a_wrong_key_is_answered_aloud(s: Story) -> None:
 
 @story
 async def three_repeats_the_message(s: Story) -> None:
-    s.first.answers().hears(1).presses("3").hears(9).presses_accept_key()
+    s.first.answers().hears(1).presses("3").hears(wording.MENU).presses_accept_key()
     await s.emergency()
     call = await (await s.first.rang()).ended(40)
     assert await s.dials() == [TAKEN]
