@@ -376,6 +376,7 @@ async def test_a_caller_who_hangs_up_before_the_answer(world: World) -> None:
     far = await world.calls(RESIDENT)
     async with await comes_in(world) as leg:
         await far.hangs_up()
+        await asyncio.wait_for(leg.ended(), SOON)  # the far end's CANCEL is on its way
         with pytest.raises(HungUp):
             await leg.answer()
 

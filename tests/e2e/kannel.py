@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
 import signal
 import socket
@@ -109,12 +110,17 @@ _TABLE = (
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
+    """Ports that are free now, below those that the kernel hands out: there a client that tries again and again while nobody listens
+    ends up connected to itself."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            port = random.randrange(26000, 32000)
+            one = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 @dataclass
