@@ -36,6 +36,13 @@ PREFIX = ROOT / ".cache" / "asterisk"
 VOICES = ROOT / ".cache" / "rhvoice"
 DID = "+74950000112"
 
+
+def russian_prompt(name: str) -> Path:
+    """One of Asterisk's own Russian prompts, under whatever name its package keeps them."""
+    folders = sorted((PREFIX / "share" / "sounds").glob("ru*"))
+    return (folders[0] if folders else PREFIX) / f"{name}.wav"
+
+
 READY_SECONDS = 20.0
 STOP_SECONDS = 8.0
 EVENT_SECONDS = 15.0

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from engine.domain.wording_hotline import words
-from tests.e2e.harness import DID, PREFIX
+from tests.e2e.harness import DID, russian_prompt
 from tests.e2e.stories import Stories, Story, gap
 
 ENVIRONMENT = {"DOZVON_CALLS_MESSAGE_FOR": "3s"}
-SPEECH = PREFIX / "share" / "sounds" / "ru" / "vm-goodbye.wav"
+SPEECH = russian_prompt("vm-goodbye")
 SAID = words("ru")
 AT_ONCE_SECONDS = 1.0
 QUESTION_SECONDS = 30.0

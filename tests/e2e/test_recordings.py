@@ -19,13 +19,13 @@ from engine.asterisk.server import AsteriskServer
 from engine.demo.hearing import heard
 from engine.demo.softphones import Call
 from engine.recordings import RecordingFolder
-from tests.crash.test_recordings import DID, PREFIX, asterisk, folder, needs_asterisk, the_call
+from tests.crash.test_recordings import DID, asterisk, folder, needs_asterisk, the_call
 from tests.e2e import wire
-from tests.e2e.harness import ApiError, Installation, Json, People
+from tests.e2e.harness import ApiError, Installation, Json, People, russian_prompt
 from tests.fakes.legs import RATE
 
 __all__ = ["asterisk", "folder"]  # fixtures
-SOUNDS = PREFIX / "share/sounds/ru"
+SOUNDS = russian_prompt("hello-world").parent
 LOUD = 1000
 
 

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 
 from engine.domain import wording
-from tests.e2e.harness import PREFIX
+from tests.e2e.harness import russian_prompt
 from tests.e2e.stories import Stories, Story, gap
 
 ENVIRONMENT = {"DOZVON_CALLS_ROBOCALL_FOR": "24s"}
 """So that a machine is left earlier than after three askings."""
-SPEECH = PREFIX / "share" / "sounds" / "ru" / "hello-world.wav"
+SPEECH = russian_prompt("hello-world")
 AT_ONCE_SECONDS = 0.5
 TAKEN = ("first", "accepted")
 TAKEN_BY_THE_SECOND = ("second", "accepted")

@@ -22,11 +22,11 @@ import pytest_asyncio
 from engine.asterisk.server import AsteriskServer
 from engine.demo.hearing import heard, heard_at, speech_seconds
 from engine.demo.softphones import CallOverError, PhoneNetwork
-from tests.e2e.harness import DID, PREFIX, People
+from tests.e2e.harness import DID, People, russian_prompt
 
 PATIENCE_SECONDS = 10.0
-HELLO = PREFIX / "share" / "sounds" / "ru" / "hello-world.wav"
-GOODBYE = PREFIX / "share" / "sounds" / "ru" / "vm-goodbye.wav"
+HELLO = russian_prompt("hello-world")
+GOODBYE = russian_prompt("vm-goodbye")
 
 
 class Conductor:

@@ -8,9 +8,9 @@ from typing import Any
 from engine.demo.hearing import heard
 from engine.demo.softphones import Call, Resident
 from engine.domain.wording import FALLBACK
-from tests.e2e.harness import DID, POLL_SECONDS, PREFIX, Installation, Json, People
+from tests.e2e.harness import DID, POLL_SECONDS, Installation, Json, People, russian_prompt
 
-SPEECH = PREFIX / "share" / "sounds" / "ru" / "vm-goodbye.wav"
+SPEECH = russian_prompt("vm-goodbye")
 TAKEN_OVER_SECONDS = 20.0
 """Two seconds on an idle machine."""
 PATIENCE_SECONDS = 20.0
