@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 
 from engine.domain.errors import StoreFailed
 from engine.domain.events import Noted, TicketOpened
+from engine.logs import set_up
 from engine.store import Store
 
 APPENDERS = 8
+set_up(level="error")  # to stderr: stdout is for what was acknowledged
 
 
 def note(text: str) -> Noted:
