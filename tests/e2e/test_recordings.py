@@ -303,5 +303,5 @@ async def test_a_hundred_calls_at_once_keep_their_seconds(
         f"joined in {took:.1f} s; the machine stood still for up to {1000 * pacer.worst:.0f} ms"
     )
     assert len(kept) == calls
-    assert share > 0.95, "the figure is for the bench and depends on the machine; so much less is a loss"
+    assert share > 0.95, "the figure depends on the machine; 99.9 % (issue 5) is not asserted here"
     assert not [one for one in kept if one.flaw == "missing"]
