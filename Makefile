@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests of calls mostly wait: three processes keep two cores busy. Each has an Asterisk and ports of its own.
+TESTS_AT_ONCE ?= 3
+PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 CACHE := .cache
 
@@ -13,13 +16,13 @@ run: setup            ## Asterisk and the engine in the foreground; Ctrl-C stops
 	@exec $(BIN)/dozvon up $(ARGS)
 
 test: setup test-tools  ## every test; what cannot be installed here is skipped, and said
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) -n $(TESTS_AT_ONCE) $(ARGS)
 
 check: .venv/.ready   ## format, lint, types, layers, unit and property tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/unit tests/property $(ARGS)
+	@$(PYTEST) -n auto -q tests/unit tests/property $(ARGS)
 
 demo: setup           ## with `make run` up elsewhere: a resident phones, the staff is rung, the walk is printed
 	@exec $(BIN)/dozvon demo-call $(ARGS)

@@ -29,6 +29,7 @@ from engine.sms.setup import Configured, open_texts
 from engine.store import Store
 from tests.e2e import kannel
 from tests.fakes.texts import Outbox
+from tests.ports import free_ports
 
 SECRET = "a secret"
 WAIT_SECONDS = 20.0
@@ -136,7 +137,7 @@ async def with_kannel(folder: Path) -> AsyncIterator[KannelWorld]:
         runner = web.AppRunner(app)
         credentials = {"username": "dozvon", "password": "secret", "smsc": "fake1"}
         configured = Configured("kannel", "kannel", gateway.url, "7999", credentials)
-        [port] = kannel.free_ports(1)
+        [port] = free_ports(1)
         opened = await stack.enter_async_context(open_texts([configured], f"http://127.0.0.1:{port}", SECRET))
         world = KannelWorld(opened.texts, gateway)
         sms.attach(app, opened.hooks, world.hear)
@@ -172,7 +173,9 @@ class SmppWorld:
         await self._server.start()
         self._running = asyncio.create_task(self._serve(self._server))
         known = self.sessions
-        async with asyncio.timeout(WAIT_SECONDS):  # the two ends know of each other some turns of the loop apart
+        async with asyncio.timeout(
+            WAIT_SECONDS
+        ):  # the two ends know of each other some turns of the loop apart
             while self.sessions == known or set((await self.texts.probe()).values()) != {None}:
                 await asyncio.sleep(0.02)
 
@@ -259,7 +262,7 @@ def _decoded(body: bytes, coding: int) -> str:
 
 @asynccontextmanager
 async def with_smpp(folder: Path) -> AsyncIterator[SmppWorld]:
-    [port] = kannel.free_ports(1)
+    [port] = free_ports(1)
     credentials = {"system_id": "dozvon", "password": "secret"}
     configured = Configured("centre", "smpp", f"smpp://127.0.0.1:{port}", "7999", credentials)
     async with open_texts([configured], "http://127.0.0.1:9", SECRET) as opened:
@@ -345,7 +348,7 @@ class YeastarWorld:
 
 @asynccontextmanager
 async def with_yeastar(folder: Path) -> AsyncIterator[YeastarWorld]:
-    [port] = kannel.free_ports(1)
+    [port] = free_ports(1)
     credentials = {"username": "api", "secret": "secret"}
     configured = Configured("gsm", "yeastar", f"ami://127.0.0.1:{port}", "", credentials)
     async with open_texts([configured], "http://127.0.0.1:9", SECRET) as opened:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import wave
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +20,7 @@ from engine.demo.script import TakesCalls
 from engine.ports import Sound, Telephony
 from tests.fakes.network import FakeNetwork
 from tests.fakes.telephony import FakeTelephony
+from tests.ports import free_base_port
 
 PREFIX = Path(__file__).parents[2] / ".cache" / "asterisk"
 DID = "+74950000112"
@@ -231,19 +230,3 @@ async def asterisk_world(folder: Path, *more_trunks: Trunk) -> AsyncIterator[Ast
         far_end = server.settings.base_port + 50
         network = await stack.enter_async_context(softphones.PhoneNetwork(far_end, recordings=folder / "far"))
         yield AsteriskWorld(server, network, folder)
-
-
-def free_base_port() -> int:
-    """A base whose SIP, AMI, ARI and far-end ports are free now."""
-    first = 22000 + os.getpid() % 10 * 10
-    for base in range(first, first + 100, 10):
-        with contextlib.ExitStack() as probes:
-            try:
-                for offset, kind in ((0, socket.SOCK_DGRAM), (1, socket.SOCK_STREAM), (2, socket.SOCK_STREAM),
-                                     (50, socket.SOCK_DGRAM)):  # fmt: skip
-                    probe = probes.enter_context(socket.socket(socket.AF_INET, kind))
-                    probe.bind(("127.0.0.1", base + offset))
-            except OSError:
-                continue
-            return base
-    raise RuntimeError("no free ports")

@@ -34,8 +34,9 @@ from engine.domain.model import Outcome
 from engine.logs import set_up
 from engine.store import codec
 from tests.crash.far_end import Dialog, FarEnd
-from tests.e2e.harness import PREFIX, ROOT, asterisk_settings, free_base_port
+from tests.e2e.harness import PREFIX, ROOT, asterisk_settings
 from tests.fakes.journal import complaints
+from tests.ports import free_base_port
 
 LONG = os.environ.get("DOZVON_CHAOS") == "long"
 KILLS = int(os.environ.get("DOZVON_KILLS", "1000" if LONG else "20"))
@@ -226,7 +227,7 @@ def engine_process(settings: config.Settings, log: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def rig(folder: Path) -> AsyncIterator[Rig]:
-    base_port, data_dir, rng = free_base_port(29_000, 29_800), folder / "var", random.Random(SEED)
+    base_port, data_dir, rng = free_base_port(), folder / "var", random.Random(SEED)
     write_companies(data_dir / "companies")
     server = AsteriskServer(asterisk_settings(data_dir, base_port), dies_with_parent=True)
     async with server, await FarEnd.on(base_port + 50, rng) as far_end:

@@ -17,7 +17,8 @@ import pytest
 
 from engine.asterisk.server import AsteriskServer
 from engine.demo.softphones import PhoneNetwork
-from tests.e2e.harness import DID, POLL_SECONDS, ROOT, Installation, People, asterisk_settings, free_base_port
+from tests.e2e.harness import DID, POLL_SECONDS, ROOT, Installation, People, asterisk_settings
+from tests.ports import free_base_port
 
 UNUSABLE = 2
 PATIENCE_SECONDS = 20.0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import socket
 import sys
 import wave
 from collections.abc import AsyncIterator
@@ -24,6 +22,7 @@ from engine.upkeep import NO_RECORDING
 from tests.crash.finish_once import folder_of
 from tests.e2e.wire import phone
 from tests.fakes.legs import RATE, tone, write_leg
+from tests.ports import free_base_port
 
 HERE = Path(__file__).parents[2]
 PREFIX = HERE / ".cache/asterisk"
@@ -33,15 +32,6 @@ GREETING_HERTZ = 700.0
 needs_asterisk = pytest.mark.skipif(
     not PREFIX.exists(), reason="no Asterisk in .cache/asterisk: run `make setup`"
 )
-
-
-def free_base_port() -> int:
-    for base in range(25000 + os.getpid() % 40 * 20, 25960, 20):
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for offset, kind in ((0, socket.SOCK_DGRAM), (1, socket.SOCK_STREAM), (2, socket.SOCK_STREAM)):
-                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", base + offset))
-            return base
-    raise RuntimeError("no free ports")
 
 
 @pytest.fixture

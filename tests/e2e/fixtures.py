@@ -21,9 +21,9 @@ from tests.e2e.harness import (
     Installation,
     People,
     asterisk_settings,
-    free_base_port,
 )
 from tests.e2e.stories import Stories
+from tests.ports import free_base_port
 
 SHARED = {"people", "installation", "told"}
 

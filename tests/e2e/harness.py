@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -105,21 +104,6 @@ class People:
     async def call_the_hotline(self, base_port: int, **how: Any) -> Call:
         """The resident of flat 42 phones the demo company."""
         return await self.resident.calls(f"sip:{DID}@127.0.0.1:{base_port}", **how)
-
-
-def free_base_port(first: int = 23000, last: int = 24000) -> int:
-    """A base port whose SIP, AMI, ARI, console and far end are free now, with room for RTP above it."""
-    for base in range(first + os.getpid() % 3 * (last - first) // 4, last - 300, 60):
-        with contextlib.ExitStack() as probes:
-            try:
-                for offset, kind in ((0, "udp"), (1, "tcp"), (2, "tcp"), (3, "tcp"), (50, "udp")):
-                    family = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
-                    probe = probes.enter_context(socket.socket(socket.AF_INET, family))
-                    probe.bind(("127.0.0.1", base + offset))
-            except OSError:
-                continue
-            return base
-    raise RuntimeError(f"no free ports from {first} to {last}")
 
 
 def asterisk_settings(data_dir: Path, base_port: int) -> AsteriskSettings:

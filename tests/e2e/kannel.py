@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import signal
-import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 
 from tests.e2e.harness import _die_with_parent
+from tests.ports import free_ports
 
 BEARERBOX, SMSBOX = "/usr/sbin/bearerbox", "/usr/sbin/smsbox"
 FAKESMSC = "/usr/lib/kannel/test/fakesmsc"
@@ -107,20 +106,6 @@ _TABLE = (
     "CREATE TABLE IF NOT EXISTS dlr (smsc TEXT, ts TEXT, destination TEXT, source TEXT, service TEXT, url TEXT, "
     "mask INTEGER, status INTEGER, boxc TEXT)"
 )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now, below those that the kernel hands out: there a client that tries again and again while nobody listens
-    ends up connected to itself."""
-    with contextlib.ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            port = random.randrange(26000, 32000)
-            one = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                one.bind(("127.0.0.1", port))
-                found.append(port)
-        return found
 
 
 @dataclass

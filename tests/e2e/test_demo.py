@@ -22,8 +22,8 @@ from tests.e2e.harness import (
     SAME_LENGTH_SECONDS,
     Installation,
     asterisk_settings,
-    free_base_port,
 )
+from tests.ports import free_base_port
 
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0

@@ -14,8 +14,9 @@ from engine.asterisk.server import AsteriskServer
 from engine.domain import wording
 from engine.ports import Sound
 from tests.e2e import wire
-from tests.e2e.harness import DID, PREFIX, asterisk_settings, free_base_port
+from tests.e2e.harness import DID, PREFIX, asterisk_settings
 from tests.e2e.stories import Stories, Story, gap
+from tests.ports import free_base_port
 
 LONGEST_TIMER_SECONDS = 12.0
 """Longer than any pause of the stories' policies but `give_up_after`; that one is waited for in virtual time."""
@@ -132,7 +133,7 @@ async def test_asterisk_rings_the_director_by_itself(tmp_path: Path) -> None:
     """An order in the spool: the phone rings, and whoever picks up hears the alarm, with no engine at all."""
     if not PREFIX.exists():
         pytest.skip("no Asterisk in .cache/asterisk: run `make setup`")
-    settings = asterisk_settings(tmp_path / "var", free_base_port(29_000, 29_800))
+    settings = asterisk_settings(tmp_path / "var", free_base_port())
     async with (
         AsteriskServer(settings, dies_with_parent=True),
         wire.phone("+79000000004", settings.base_port + 50) as director,

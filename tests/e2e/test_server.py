@@ -27,6 +27,7 @@ from engine.asterisk.server import (
     demo_trunk,
 )
 from tests.e2e.wire import Phone, phone
+from tests.ports import free_base_port
 
 PREFIX = Path(__file__).parents[2] / ".cache" / "asterisk"
 DID = "+74950000112"
@@ -37,24 +38,6 @@ Events = Callable[[str], Awaitable[dict[str, Any]]]
 pytestmark = pytest.mark.skipif(
     not PREFIX.exists(), reason="no Asterisk in .cache/asterisk: run `make setup`"
 )
-
-
-def free_base_port() -> int:
-    """A base whose four neighbours are free now, below the range that the kernel hands out by itself."""
-    for base in range(21000 + os.getpid() % 40 * 20, 21980, 20):
-        with contextlib.ExitStack() as probes:
-            try:
-                for offset, kind in (
-                    (0, socket.SOCK_DGRAM),
-                    (1, socket.SOCK_STREAM),
-                    (2, socket.SOCK_STREAM),
-                ):
-                    probe = probes.enter_context(socket.socket(socket.AF_INET, kind))
-                    probe.bind(("127.0.0.1", base + offset))
-            except OSError:
-                continue
-            return base
-    raise RuntimeError("no free ports")
 
 
 def settings(tmp_path: Path, base_port: int, **changes: object) -> AsteriskSettings:

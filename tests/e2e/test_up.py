@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_server import PREFIX, command_line, free_base_port
+from tests.e2e.test_server import PREFIX, command_line
+from tests.ports import free_base_port
 
 pytestmark = pytest.mark.skipif(
     not PREFIX.exists(), reason="no Asterisk in .cache/asterisk: run `make setup`"
