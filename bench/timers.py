@@ -24,9 +24,9 @@ from engine.domain.events import (
 )
 from engine.domain.model import Urgency
 from engine.domain.policy import Exhaustion, Policy, Step, Target, TargetKind
-from engine.flows.alarm import Alarms
 from engine.flows.deps import Deps
-from engine.flows.watchdog import Watchdog
+from engine.flows.watch.alarm import Alarms
+from engine.flows.watch.watchdog import Watchdog
 from engine.service import Service
 from engine.store.store import Store
 from tests.fakes.network import FakeNetwork

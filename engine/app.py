@@ -31,13 +31,13 @@ from engine.domain.queueing import Rules
 from engine.domain.texts import TextRules
 from engine.files.desks import DeskFile
 from engine.files.watch import Companies, company_folders, import_company
-from engine.flows.alarm import Alarms
-from engine.flows.callers import Callers, CallLimits
 from engine.flows.deps import FAILPOINTS, Deps
-from engine.flows.desk import Operators
-from engine.flows.gate import Gate, Gates
-from engine.flows.links import Links
-from engine.flows.watchdog import Watchdog
+from engine.flows.operators.desk import Operators
+from engine.flows.residents.callers import Callers, CallLimits
+from engine.flows.staff.gate import Gate, Gates
+from engine.flows.texts.links import Links
+from engine.flows.watch.alarm import Alarms
+from engine.flows.watch.watchdog import Watchdog
 from engine.front import console, leave
 from engine.health import Health, probes
 from engine.hooks import WebHooks

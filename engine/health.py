@@ -11,9 +11,9 @@ from engine.asterisk.ari.client import AriClient
 from engine.asterisk.ari.errors import AriError
 from engine.console.deps import Component
 from engine.files.watch import Companies
-from engine.flows.alarm import Alarms
-from engine.flows.texting import Post
-from engine.flows.watchdog import Probe
+from engine.flows.texts.texting import Post
+from engine.flows.watch.alarm import Alarms
+from engine.flows.watch.watchdog import Probe
 from engine.speech import SpokenVoice
 from engine.upkeep import Upkeep
 

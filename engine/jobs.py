@@ -19,8 +19,8 @@ from engine.domain.errors import VoiceFailed
 from engine.domain.model import Urgency
 from engine.domain.wording_hotline import words
 from engine.domain.wording_operators import fixed_operator_parts
-from engine.flows import digest
 from engine.flows.deps import Deps
+from engine.flows.watch import digest
 from engine.sentry import Addressees, Sentry
 from engine.service import Service
 from engine.speech import SpokenVoice

@@ -25,7 +25,7 @@ import structlog
 from engine.asterisk.call_file import CallFiles
 from engine.domain.company import Company
 from engine.domain.wording import alarm_words
-from engine.flows.alarm import addressees
+from engine.flows.watch.alarm import addressees
 from engine.hooks.signing import headers
 from engine.ports import Sound
 

@@ -27,11 +27,16 @@ from engine.domain.events import (
     TicketOpened,
     TicketReopened,
 )
-from engine.flows import aftercare, alarm, filing, hotline, residents, ring_back, staff_line, stand_in, verbs
+from engine.flows import hotline, verbs
 from engine.flows.deps import Deps
-from engine.flows.replies import Replies
-from engine.flows.texting import Post
+from engine.flows.records import filing, stand_in
+from engine.flows.residents import aftercare, ring_back
+from engine.flows.staff import staff_line
+from engine.flows.texts import residents
+from engine.flows.texts.replies import Replies
+from engine.flows.texts.texting import Post
 from engine.flows.walker import Walker, walk
+from engine.flows.watch import alarm
 from engine.ports import Incoming, Leg, Report, StandIn
 
 log = structlog.get_logger()

@@ -18,9 +18,9 @@ from engine.config import Settings
 from engine.console.deps import Component
 from engine.domain.company import Company, Keeping
 from engine.domain.errors import DozvonError, TelephonyAway
-from engine.flows import filing, keeping
 from engine.flows.deps import Deps
-from engine.flows.filing import Strays
+from engine.flows.records import filing, keeping
+from engine.flows.records.filing import Strays
 from engine.ports import Companies, Muting
 from engine.recordings import Archive, Disk, KeyRing, Level, RecordingFolder, Room, load_key
 

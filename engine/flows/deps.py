@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.texts import USUAL_RULES, TextRules
-from engine.flows.absences import Absences
-from engine.flows.board import Board
-from engine.flows.callers import Callers
-from engine.flows.deadlines import Deadlines
-from engine.flows.gate import Gates
-from engine.flows.lobby import Lobby
+from engine.flows.residents.board import Board
+from engine.flows.residents.callers import Callers
+from engine.flows.staff.absences import Absences
+from engine.flows.staff.gate import Gates
+from engine.flows.staff.lobby import Lobby
+from engine.flows.watch.deadlines import Deadlines
 from engine.ports import AlarmCalls, Clock, Companies, Hooks, Recordings, Store, Telephony, Texts, Voice
 
 if TYPE_CHECKING:

@@ -24,9 +24,10 @@ from engine.domain.events import (
 )
 from engine.domain.model import CallKind, Outcome, Purpose, Urgency, Via
 from engine.domain.ticket import Ticket
-from engine.flows import connect, verbs
+from engine.flows import verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps, Operators
+from engine.flows.staff import connect
 from engine.ports import Cause, Dial, DialFailed, Leg
 
 log = structlog.get_logger()

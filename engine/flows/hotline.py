@@ -29,11 +29,12 @@ from engine.domain.events import (
 from engine.domain.model import CallKind, Line, Premises
 from engine.domain.ticket import Ticket
 from engine.domain.wording_hotline import words
-from engine.flows import services, verbs
-from engine.flows.acts import Acts
-from engine.flows.board import View
+from engine.flows import verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
+from engine.flows.residents import services
+from engine.flows.residents.acts import Acts
+from engine.flows.residents.board import View
 from engine.ports import Leg
 
 log = structlog.get_logger()

@@ -23,7 +23,7 @@ from engine.domain.errors import StoreFailed
 from engine.domain.events import TextDelivered, TextFailed, TextQueued, TextSent, TicketOpened
 from engine.domain.texts import TextRules
 from engine.flows.deps import Deps
-from engine.flows.texting import Post
+from engine.flows.texts.texting import Post
 from engine.ports import Delivery, Incoming, Message, Report, Texts
 from engine.sms.setup import Configured, open_texts
 from engine.store import Store

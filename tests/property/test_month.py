@@ -22,7 +22,8 @@ from engine.domain.model import Purpose, Urgency, Via
 from engine.domain.policy import AfterAccepting, How, Policy, Sms
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
-from engine.flows import texting, verbs
+from engine.flows import verbs
+from engine.flows.texts import texting
 from tests.fakes.journal import complaints
 from tests.fakes.network import FakeCall, FakePhone
 from tests.fakes.time import virtual

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from engine.domain.events import Accepted, AlarmRaised, DialStarted, Digested, TextQueued
 from engine.domain.model import Callee, Urgency
 from engine.domain.policy import Policy, Step, Target, TargetKind
-from engine.flows import digest, verbs
+from engine.flows import verbs
+from engine.flows.watch import digest
 from tests.fakes.time import virtual
 from tests.fakes.town import DIRECTOR, FIRST, SECOND, SUPERVISOR, Town, water_policy
 

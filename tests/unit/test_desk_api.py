@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from engine.console import auth, make_app
 from engine.domain.events import PartiesConnected
 from engine.files.desks import DeskFile
-from engine.flows.desk import Operators
+from engine.flows.operators.desk import Operators
 from tests.fakes.console import World, world
 from tests.fakes.network import FakeNetwork
 from tests.fakes.telephony import FakeTelephony

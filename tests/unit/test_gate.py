@@ -8,7 +8,7 @@ import random
 import pytest
 
 from engine.domain.model import Urgency
-from engine.flows.gate import Gate, Gates
+from engine.flows.staff.gate import Gate, Gates
 from tests.fakes.time import virtual
 
 EMERGENCY, URGENT, NORMAL = Urgency.EMERGENCY, Urgency.URGENT, Urgency.NORMAL

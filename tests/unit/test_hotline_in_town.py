@@ -34,7 +34,7 @@ from engine.domain.model import CallKind, Resident, Urgency, Via
 from engine.domain.ticket import Status, Ticket
 from engine.files.catalogue import shipped_catalogue
 from engine.flows import hotline, verbs
-from engine.flows.callers import Callers, CallLimits
+from engine.flows.residents.callers import Callers, CallLimits
 from engine.ports import StoodInCall
 from tests.fakes.network import FakeCall
 from tests.fakes.time import virtual

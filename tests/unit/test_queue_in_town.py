@@ -29,8 +29,8 @@ from engine.domain.model import CallKind, Line
 from engine.domain.queueing import Desk, Rules
 from engine.flows import verbs
 from engine.flows.deps import Deps
-from engine.flows.desk import Operators
-from engine.flows.party import Party
+from engine.flows.operators.desk import Operators
+from engine.flows.operators.party import Party
 from tests.fakes.network import FakeCall
 from tests.fakes.time import virtual
 from tests.fakes.town import DID, DIRECTOR, FIRST, RESIDENT, Town, demo_company

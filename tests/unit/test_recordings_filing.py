@@ -28,8 +28,8 @@ from engine.domain.events import (
     TicketOpened,
 )
 from engine.domain.model import CallKind, Outcome, Urgency
-from engine.flows import filing, keeping
 from engine.flows.deps import Deps
+from engine.flows.records import filing, keeping
 from tests.fakes.recordings import FakeRecordings
 from tests.fakes.store import MemoryStore
 from tests.fakes.town import demo_company

@@ -21,7 +21,7 @@ from engine.domain.model import Outcome, Urgency, Via
 from engine.domain.texts import parts
 from engine.domain.ticket import Ticket
 from engine.flows import verbs
-from engine.flows.replies import ANSWERS_PER_HOUR
+from engine.flows.texts.replies import ANSWERS_PER_HOUR
 from engine.ports import Incoming
 from tests.fakes.time import virtual
 from tests.fakes.town import DID, FIRST, RESIDENT, SECOND, Town

@@ -21,9 +21,9 @@ from engine.domain.events import (
     TextQueued,
 )
 from engine.domain.model import CallKind, Urgency, Via
-from engine.flows import links as flow
 from engine.flows import verbs
-from engine.flows.links import Links
+from engine.flows.texts import links as flow
+from engine.flows.texts.links import Links
 from tests.fakes import console as fakes
 from tests.fakes.time import virtual
 from tests.fakes.town import FIRST, Town

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from engine.domain.events import TextFailed, TextQueued
 from engine.domain.model import House, Resident
-from engine.flows import mailing, news, verbs
+from engine.flows import verbs
+from engine.flows.texts import mailing, news
 from tests.fakes.time import virtual
 from tests.fakes.town import Town
 

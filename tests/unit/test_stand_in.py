@@ -10,7 +10,7 @@ from engine.asterisk.stand_in import AsteriskStandIn
 from engine.domain.events import Accepted, CallEnded, CallStarted, Classified
 from engine.domain.model import CallKind, Urgency, Via
 from engine.domain.wording import FALLBACK
-from engine.flows import stand_in
+from engine.flows.records import stand_in
 from engine.ports import Sound, StoodInCall, StoodInLeg
 from tests.fakes.time import virtual
 from tests.fakes.town import DID, FIRST, RESIDENT, SECOND, Notes, Town

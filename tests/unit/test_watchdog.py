@@ -29,8 +29,8 @@ from engine.domain.events import (
     StepStarted,
 )
 from engine.domain.policy import Exhaustion, Target, TargetKind
-from engine.flows.alarm import Alarms, unposted
-from engine.flows.watchdog import FAILED_DIALS_IN_A_ROW, Watchdog
+from engine.flows.watch.alarm import Alarms, unposted
+from engine.flows.watch.watchdog import FAILED_DIALS_IN_A_ROW, Watchdog
 from engine.hooks import WebHooks, sign, verify
 from engine.ports import Notice, Sound
 from engine.secrets import load_or_create_secrets

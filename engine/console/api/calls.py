@@ -15,7 +15,7 @@ from engine.console.problems import Problem, not_found, unfit
 from engine.console.views import call_json
 from engine.console.wire import reply
 from engine.domain.errors import NotKnown, TelephonyAway
-from engine.flows import keeping
+from engine.flows.records import keeping
 
 
 async def calls(request: web.Request) -> web.Response:

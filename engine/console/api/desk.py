@@ -13,9 +13,9 @@ from engine.console.guard import DEPS, Principal, check_api_write, principal
 from engine.console.problems import Problem, not_found, unfit
 from engine.console.wire import reply
 from engine.domain.errors import NotKnown
-from engine.flows.desk import DeskInUse, DeskState, Operators
-from engine.flows.parties import party_for
-from engine.flows.party import Party
+from engine.flows.operators.desk import DeskInUse, DeskState, Operators
+from engine.flows.operators.parties import party_for
+from engine.flows.operators.party import Party
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 To = Literal["resident", "executor", "next", "contact", "utility"]

@@ -16,8 +16,8 @@ from engine.console.guard import DEPS, Principal, check_api_write, principal
 from engine.console.problems import not_found, unfit
 from engine.console.wire import reply
 from engine.domain.company import Company
-from engine.flows import mailing
-from engine.flows import news as flow
+from engine.flows.texts import mailing
+from engine.flows.texts import news as flow
 
 COLUMNS = ("at", "company", "house", "flat", "meter", "value", "unusual", "ticket")
 

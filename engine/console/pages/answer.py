@@ -12,8 +12,8 @@ from engine.console.pages.frame import page, render
 from engine.console.problems import Problem, not_found
 from engine.domain.errors import NotKnown
 from engine.domain.wording import place
-from engine.flows import links as flow
-from engine.flows.links import Asked, Links
+from engine.flows.texts import links as flow
+from engine.flows.texts.links import Asked, Links
 
 LINKS: web.AppKey[Links] = web.AppKey("links")
 

@@ -13,7 +13,7 @@ from engine.console.guard import DEPS, Principal, check_form, principal
 from engine.console.pages.frame import looking, page, render
 from engine.console.problems import Problem
 from engine.domain.company import Company
-from engine.flows.desk import Operators
+from engine.flows.operators.desk import Operators
 
 CALLED = ("resident", "executor", "next")
 

@@ -24,7 +24,8 @@ from engine.domain.errors import TicketIsClosed
 from engine.domain.events import EscalationStarted, Event, RecordingPaused, RecordingResumed
 from engine.domain.ticket import Ticket
 from engine.domain.wording import place
-from engine.flows import mailing, verbs
+from engine.flows import verbs
+from engine.flows.texts import mailing
 
 SAYINGS = (
     "paused",

@@ -15,7 +15,8 @@ from engine.domain.events import Event, MeterRead, NumberTold, RecordingAnnounce
 from engine.domain.meters import brought_up
 from engine.domain.model import Premises, Urgency
 from engine.domain.ticket import Ticket
-from engine.flows import services, verbs
+from engine.flows import verbs
+from engine.flows.residents import services
 
 if TYPE_CHECKING:
     from engine.flows.hotline import Call

@@ -11,7 +11,7 @@ from engine.domain.errors import DozvonError, NotKnown
 from engine.domain.events import CallAnswered, CallEnded, RecordingErased, RecordingPaused, RecordingResumed
 from engine.domain.ticket import Ticket
 from engine.flows.deps import Deps
-from engine.flows.filing import OUR_SIDE, gaps_of
+from engine.flows.records.filing import OUR_SIDE, gaps_of
 from engine.ports import Aged, Muting
 
 log = structlog.get_logger()

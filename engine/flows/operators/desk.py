@@ -26,15 +26,15 @@ from engine.domain.events import (
 from engine.domain.model import CallKind, Line
 from engine.domain.queueing import Desk, Promise, Rules, Waiting, Why
 from engine.domain.wording import your_number
-from engine.flows import callback
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.hold import HOLD
-from engine.flows.party import Party, claim, note, rung
-from engine.flows.queue import Hall, Wanted, desk_party, need_of, wait
-from engine.flows.room import Room
-from engine.flows.table import Table
-from engine.flows.takeover import TakeOver
+from engine.flows.operators import callback
+from engine.flows.operators.hold import HOLD
+from engine.flows.operators.party import Party, claim, note, rung
+from engine.flows.operators.queue import Hall, Wanted, desk_party, need_of, wait
+from engine.flows.operators.room import Room
+from engine.flows.operators.table import Table
+from engine.flows.operators.takeover import TakeOver
 from engine.ports import DialFailed, Leg, Sound
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from engine.domain.company import Company
 from engine.domain.events import Event, TextDelivered, TextFailed, TextQueued, TextSent
 from engine.domain.incidents import entrance_of
 from engine.flows.deps import Deps
-from engine.flows.residents import MOBILE
+from engine.flows.texts.residents import MOBILE
 
 TEMPLATE = "news"
 PIECE = 500

@@ -1,6 +1,6 @@
 """What must never happen unseen: an emergency that nobody walks, a dead trunk, Asterisk away, a clock that was set, a silent store.
 
-Found within ten seconds, mended where that is possible, and told by a way that does not depend on what died (`flows.alarm`). The one
+Found within ten seconds, mended where that is possible, and told by a way that does not depend on what died (`flows.watch.alarm`). The one
 thing that cannot be found here is that the loop itself stands still: `beat` is called every second, and whoever misses it
 (`engine.sentry`, and the supervisor) acts without us.
 """
@@ -21,8 +21,8 @@ from engine.domain.escalation import Stop, Wait, next_step
 from engine.domain.events import AlarmRaised, DialEnded, DialStarted, Event, RobocallAnswered
 from engine.domain.model import Outcome
 from engine.domain.walk import Walk
-from engine.flows.alarm import Alarms, Way
 from engine.flows.deps import Deps
+from engine.flows.watch.alarm import Alarms, Way
 
 log = structlog.get_logger()
 

@@ -27,7 +27,7 @@ from engine.domain.wording_hotline import words
 from engine.flows import verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.party import Party, adopted, rung
+from engine.flows.operators.party import Party, adopted, rung
 from engine.ports import DialFailed, Leg
 
 log = structlog.get_logger()

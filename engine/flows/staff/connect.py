@@ -13,7 +13,7 @@ from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Ticket
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.party import note
+from engine.flows.operators.party import note
 from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()

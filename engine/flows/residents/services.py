@@ -15,7 +15,7 @@ from engine.domain.model import CallKind, Urgency
 from engine.domain.wording import Parts
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.party import Party, adopted, rung
+from engine.flows.operators.party import Party, adopted, rung
 from engine.ports import DialFailed, Leg, Sound
 
 log = structlog.get_logger()

@@ -18,9 +18,9 @@ from engine.domain.events import (
     OperatorRang,
     PartiesConnected,
 )
-from engine.flows.party import adopted, note
-from engine.flows.queue import Hall
-from engine.flows.table import Table
+from engine.flows.operators.party import adopted, note
+from engine.flows.operators.queue import Hall
+from engine.flows.operators.table import Table
 from engine.ports import Leg
 
 log = structlog.get_logger()

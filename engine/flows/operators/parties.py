@@ -11,7 +11,7 @@ from engine.domain.events import Event
 from engine.domain.model import CallKind, Contact, Urgency
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
-from engine.flows.party import Party
+from engine.flows.operators.party import Party
 
 THIRD_PARTY = "t"
 KINDS = ("resident", "executor", "next", "contact", "utility")

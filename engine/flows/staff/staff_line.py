@@ -15,9 +15,10 @@ from engine.domain.events import CallAnswered, CallEnded, CallStarted, KeyPresse
 from engine.domain.model import CallKind, Contact, Via
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
-from engine.flows import connect, verbs
+from engine.flows import verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
+from engine.flows.staff import connect
 from engine.ports import Leg
 
 log = structlog.get_logger()

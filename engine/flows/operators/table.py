@@ -19,8 +19,8 @@ from engine.domain.model import Outcome
 from engine.domain.wording import Parts
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.hold import HOLD, RINGING, listen, stop
-from engine.flows.party import Party, note, rung
+from engine.flows.operators.hold import HOLD, RINGING, listen, stop
+from engine.flows.operators.party import Party, note, rung
 from engine.ports import DialFailed, Leg, Sound
 
 log = structlog.get_logger()

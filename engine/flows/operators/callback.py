@@ -32,10 +32,10 @@ from engine.domain.queueing import (
 from engine.domain.ticket import Ticket
 from engine.domain.wording import LEAVE_MESSAGE, THANKS
 from engine.flows.conversation import Conversation
-from engine.flows.hold import stop
-from engine.flows.party import Party, note, rung
-from engine.flows.queue import Hall, Wanted, fetch_operator, need_of, wait
-from engine.flows.room import Place
+from engine.flows.operators.hold import stop
+from engine.flows.operators.party import Party, note, rung
+from engine.flows.operators.queue import Hall, Wanted, fetch_operator, need_of, wait
+from engine.flows.operators.room import Place
 from engine.ports import DialFailed
 
 log = structlog.get_logger()

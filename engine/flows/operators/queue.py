@@ -18,10 +18,10 @@ from engine.domain.queueing import ANSWER_CLOCK, Desk, Need, Rules, Waiting, Why
 from engine.domain.ticket import Ticket
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.hold import HOLD, listen_for_key, stop
-from engine.flows.party import Party, claim, note, rung
-from engine.flows.room import Place, Room
-from engine.flows.table import Owner, Table
+from engine.flows.operators.hold import HOLD, listen_for_key, stop
+from engine.flows.operators.party import Party, claim, note, rung
+from engine.flows.operators.room import Place, Room
+from engine.flows.operators.table import Owner, Table
 from engine.ports import DialFailed, Sound
 
 log = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""The queue, the desk, and talks between several: everybody who talks sits at a table."""

@@ -1,0 +1,1 @@
+"""SMS: out, in, and the links in them."""

@@ -1,0 +1,1 @@
+"""That nothing falls silent: deadlines, the watchdog, its alarms, the daily digest."""
