@@ -1,7 +1,7 @@
 """`dozvon up`: an installation in the foreground. Starts Asterisk and the engine, restarts what dies, stops both.
 
-They are separate processes: an engine that dies takes no call with it, and is back within a second; Asterisk goes on
-answering meanwhile. Asterisk even survives the death of this supervisor, until the next one replaces it.
+They are separate processes: an engine that dies takes no call with it, and a spare one that has everything loaded takes its place
+at once; Asterisk goes on answering meanwhile. It even survives the death of this supervisor, until the next one replaces it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ from engine.secrets import Secrets, load_or_create_secrets
 from engine.sentry import Addressees, tell
 
 ENGINE = (sys.executable, "-m", "engine", "run")
+SPARE = (sys.executable, "-m", "engine.spare")
 HEART_FILE, ALARM_FILE = "heartbeat", "alarm.json"
 """In the data directory: how old the engine's last sign of life is, and whom to alarm if there is none."""
 LINK_FILE = "console-link"  # in the data directory: the engine writes the administrator's one-time link there
 UNUSABLE = 2  # an engine that ends so says that its arguments or its configuration cannot be used
 
-FIRST_PAUSE_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 0.5  # before the second try: the first one is at once
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # who lived that long is restarted at once again
 STOP_ENGINE_SECONDS = 15.0
+SPARE_AFTER_SECONDS = 3.0  # it is loaded when the engine has had the processor for itself to start with
 SILENT_SECONDS = (
     30.0  # an engine that shows no sign of life for so long is frozen: its own sentry would have ended it
 )
@@ -79,10 +81,13 @@ def asterisk_settings(
     )
 
 
-async def up(settings: Settings, *, say: Say, engine: Sequence[str] = ENGINE) -> int:
+async def up(
+    settings: Settings, *, say: Say, engine: Sequence[str] = ENGINE, spare: Sequence[str] = SPARE
+) -> int:
     """Run the installation until SIGINT, SIGTERM or SIGHUP; return the exit code (0 after a signal).
 
-    What cannot even start (a taken port, no Asterisk, an unusable configuration) is said in words, with code 1 or 2.
+    What cannot even start (a taken port, no Asterisk, an unusable configuration) is said in words, with code 1 or 2. A `spare` is a
+    command that becomes the engine when it is given a line.
     """
     try:
         secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
@@ -90,7 +95,7 @@ async def up(settings: Settings, *, say: Say, engine: Sequence[str] = ENGINE) ->
     except (OSError, ValueError) as error:
         say(f"cannot start: {error}")
         return UNUSABLE
-    installation = _Installation(settings, secrets, tuple(engine), say)
+    installation = _Installation(settings, secrets, tuple(engine), tuple(spare), say)
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in signals:
@@ -110,12 +115,15 @@ class _Installation:
     settings: Settings
     secrets: Secrets
     engine_command: tuple[str, ...]
+    spare_command: tuple[str, ...]
     say: Say
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     was_ready: bool = False
     code: int = 0
     asterisk: AsteriskServer | None = None
     engine: asyncio.subprocess.Process | None = None
+    spare: asyncio.subprocess.Process | None = None
+    spare_taken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> int:
         begun = time.monotonic()
@@ -138,6 +146,7 @@ class _Installation:
                     keepers.append(tasks.create_task(keep, name="keep Asterisk"))
                 keepers.append(tasks.create_task(self._tell_when_ready(begun), name="tell when ready"))
                 keepers.append(tasks.create_task(self._watch_heart(), name="watch the heart"))
+                keepers.append(tasks.create_task(self._keep_a_spare(), name="keep a spare"))
                 await self.stopping.wait()
                 for keeper in keepers:
                     keeper.cancel()
@@ -156,9 +165,29 @@ class _Installation:
         return await self.asterisk.wait()
 
     async def _start_engine(self) -> None:
-        self.engine = await asyncio.create_subprocess_exec(
-            *self.engine_command,
-            stdin=asyncio.subprocess.DEVNULL,
+        """The spare, if there is one."""
+        spare, self.spare = self.spare, None
+        self.spare_taken.set()
+        if spare is None or spare.returncode is not None:
+            self.engine = await self._run(*self.engine_command, stdin=asyncio.subprocess.DEVNULL)
+            return
+        assert spare.stdin is not None
+        self.engine = spare
+        spare.stdin.write(b"\n")
+        spare.stdin.close()
+
+    async def _keep_a_spare(self) -> None:
+        """Load another one whenever the last was needed."""
+        while True:
+            await asyncio.sleep(SPARE_AFTER_SECONDS)
+            self.spare_taken.clear()
+            self.spare = await self._run(*self.spare_command, stdin=asyncio.subprocess.PIPE)
+            await self.spare_taken.wait()
+
+    async def _run(self, *command: str, stdin: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            stdin=stdin,
             start_new_session=True,  # Ctrl-C is ours to pass on, in the right order
             preexec_fn=_die_with_parent,  # two engines on one store must not be
         )
@@ -174,16 +203,17 @@ class _Installation:
     async def _keep(
         self, name: str, ended: Callable[[], Awaitable[int]], start: Callable[[], Awaitable[None]]
     ) -> None:
-        """Start it again whenever it ends, for ever; the pause doubles while it keeps dying young."""
-        pause, begun = FIRST_PAUSE_SECONDS, time.monotonic()
+        """Start it again whenever it ends, for ever: at once, then after a pause that doubles while it keeps dying young."""
+        pause, begun = 0.0, time.monotonic()
         while not self.stopping.is_set():
             reason = f"ended with code {await ended()}"
             while not self.stopping.is_set():
                 if time.monotonic() - begun > STEADY_SECONDS:
-                    pause = FIRST_PAUSE_SECONDS
-                self.say(f"{name} {reason}; starting it again in {pause:g} s")
+                    pause = 0.0
+                self.say(f"{name} {reason}; starting it again" + (f" in {pause:g} s" if pause else ""))
                 await asyncio.sleep(pause)
-                pause, begun = min(2 * pause, LONGEST_PAUSE_SECONDS), time.monotonic()
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS) or FIRST_PAUSE_SECONDS
+                begun = time.monotonic()
                 try:
                     await start()
                     break
@@ -227,6 +257,10 @@ class _Installation:
                 self.say(f"the engine did not end within {STOP_ENGINE_SECONDS:.0f} s; killing it")
                 self.engine.kill()
                 await self.engine.wait()
+        if self.spare is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.spare.kill()
+            await self.spare.wait()
         if self.asterisk is not None:
             await self.asterisk.stop()
 

@@ -28,7 +28,8 @@ from engine.config import Settings
 from engine.up import up
 data, port, prefix, *engine = sys.argv[1:]
 settings = Settings.model_validate({"data_dir": data, "base_port": int(port), "asterisk": {"prefix": prefix}})
-sys.exit(asyncio.run(up(settings, say=partial(print, flush=True), engine=engine)))
+spare = ["sh", "-c", 'read line && exec "$@"', "spare", *engine]
+sys.exit(asyncio.run(up(settings, say=partial(print, flush=True), engine=engine, spare=spare)))
 """
 ENGINE = """
 import json, os, signal, sys
@@ -67,6 +68,17 @@ class Supervisor:
     def pid(self, name: str) -> int:
         return int((self.data / name).read_text())
 
+    async def spare(self) -> int:
+        """The process that waits until the engine dies."""
+        async with asyncio.timeout(20):
+            while True:
+                for child in (
+                    Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+                ):
+                    if b"read line" in command_line(int(child)):
+                        return int(child)
+                await asyncio.sleep(0.05)
+
     async def another(self, name: str, than: int) -> int:
         async with asyncio.timeout(20):
             while True:
@@ -98,9 +110,12 @@ async def test_it_tells_restarts_and_stops(tmp_path: Path) -> None:
         assert (data / "secrets.json").stat().st_mode & 0o777 == 0o600
 
         asterisk, engine = it.pid("asterisk/run/asterisk.pid"), it.pid("engine.pid")
+        spare = await it.spare()
         os.kill(engine, signal.SIGKILL)
-        await it.says("the engine ended with code -9")
+        await it.says("the engine ended with code -9; starting it again\n")
         engine = await it.another("engine.pid", than=engine)
+        assert engine == spare, "whoever was loaded already takes over"
+        spare = await it.spare()
         assert it.pid("asterisk/run/asterisk.pid") == asterisk, "Asterisk must outlive the engine"
 
         os.kill(asterisk, signal.SIGKILL)
@@ -111,6 +126,7 @@ async def test_it_tells_restarts_and_stops(tmp_path: Path) -> None:
         assert await asyncio.wait_for(it.process.wait(), 20) == 0
         assert not command_line(asterisk)
         assert not command_line(engine)
+        assert not command_line(spare)
 
 
 async def test_a_taken_port_is_an_answer_not_a_traceback(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ EDGE = {
     "service",
     "up",
     "sentry",
+    "spare",
     "upkeep",
     "config",
     "logs",
