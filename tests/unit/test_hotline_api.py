@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from engine.flows.residents.board import FRESH_SECONDS
 
 from engine.console import auth, make_app
 from engine.domain.events import Classified, MeterRead, TicketOpened
 from engine.domain.model import Premises, Urgency
+from engine.flows.residents.board import FRESH_SECONDS
 from tests.fakes.console import World, world
 
 

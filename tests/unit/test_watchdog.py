@@ -502,7 +502,7 @@ async def test_a_frozen_engine_is_ended_by_the_supervisor(
     Addressees((DIRECTOR,)).write(tmp_path / up.ALARM_FILE)
     secrets = load_or_create_secrets(tmp_path / "secrets.json")
     said: list[str] = []
-    installation = up._Installation(settings, secrets, ("sleep",), said.append)
+    installation = up._Installation(settings, secrets, ("sleep",), ("sleep",), said.append)
     installation.engine = await asyncio.create_subprocess_exec("sleep", "100")
     watching = asyncio.create_task(installation._watch_heart())
     heart = tmp_path / up.HEART_FILE
