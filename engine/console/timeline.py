@@ -85,7 +85,9 @@ class Teller:
         match event:
             case e.TextQueued(template="news", text=id):
                 self._mailed.add(id)  # a mailing is told by its sum, not by thousands of lines
-            case e.TextSent(text=id) | e.TextDelivered(text=id) | e.TextFailed(text=id) if id in self._mailed:
+            case e.TextSent(text=id) | e.TextDelivered(text=id) if id in self._mailed:
+                pass
+            case e.TextFailed(text=id) | e.TextUndelivered(text=id) if id in self._mailed:
                 pass
             case e.RobocallAnswered(attempt=id) if id in self._dials:
                 self._badge(self._dials[id], self.words("outcome.listening"), "live")
@@ -99,9 +101,13 @@ class Teller:
                 self._badge(self._texts[id], self.words("text.sent"), "plain")
             case e.TextDelivered(text=id) if id in self._texts:
                 self._badge(self._texts[id], self.words("text.delivered"), "good")
+            case e.TextUndelivered(text=id) if id in self._texts:
+                self._badge(self._texts[id], self.words("text.undelivered"), "bad")
+                self._texts[id].details.append(event.reason)
             case e.TextFailed(text=id) if id in self._texts:
                 self._badge(self._texts[id], self.words("text.failed"), "bad")
-                self._texts[id].details.append(event.reason)
+                if event.reason not in self._texts[id].details:
+                    self._texts[id].details.append(event.reason)
             case _:
                 self._say(seq, event)
 

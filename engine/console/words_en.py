@@ -152,6 +152,7 @@ ENGLISH: dict[str, str] = {
     "text.sent": "sent",
     "text.delivered": "delivered",
     "text.failed": "failed",
+    "text.undelivered": "not delivered, trying otherwise",
     "what.on_the_way": "on the way",
     "what.arrived": "arrived",
     "what.localised": "localised",

@@ -152,6 +152,7 @@ RUSSIAN: dict[str, str] = {
     "text.sent": "отправлено",
     "text.delivered": "доставлено",
     "text.failed": "не доставлено",
+    "text.undelivered": "не доставлено, пробуем иначе",
     "what.on_the_way": "в пути",
     "what.arrived": "на месте",
     "what.localised": "авария локализована",

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from engine.domain.model import Callee, Outcome, Purpose, Urgency
-from engine.domain.policy import BUSY_AGAIN_AFTER, SMS_HEAD_START, How, Policy, Sms, Step, Target
-from engine.domain.walk import Running, Tried, Walk
+from engine.domain.policy import SMS_HEAD_START, How, Policy, Sms, Step, Target
+from engine.domain.tries import budget, charged, next_number, pause_after, trailing
+from engine.domain.walk import Running, Walk
 
-LOST_FREE_OF_CHARGE = 2
-"""So many attempts that we lost ourselves do not count against a person; more do, so that a call which kills us cannot be for ever."""
-TRUNK_PAUSES = (0.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds before the same person is tried again after the 1st, 2nd, … failure of the trunk."""
 SHORTEST_PAUSE_BETWEEN_ROUNDS = timedelta(seconds=10)
 QUESTIONS_ABOUT_A_CLOCK = 2
 """How often the acceptor is rung about a clock that ran out before the walk goes on without them."""
@@ -73,10 +70,19 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text a person about this ticket. `template` is «ticket» (come) or «taken» (somebody else has it)."""
+    """Text a person about this ticket. `template` is «ticket» (come) or «taken» (somebody else has it).
+
+    `spare` says to which of their numbers: 0 is the first; another one is texted when those before it could not be.
+    """
 
     callee: Callee
     template: str = "ticket"
+    spare: int = 0
+
+    @property
+    def number(self) -> str:
+        """Where it goes."""
+        return self.callee.numbers[self.spare]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,8 @@ def _in_step(
     if step.sms is Sms.BEFORE:
         for callee in _not_texted(walk):
             return Text(callee)
+    if step.sms is not Sms.NEVER and (text := _text_to_another_number(walk, now)):
+        return text
     due = sorted(_due(walk, policy, step, began, now), key=lambda found: found[0])
     if here and step.how is How.ONE_BY_ONE:
         return Wait(deadline)
@@ -149,7 +157,9 @@ def _in_step(
     if step.sms is Sms.TOGETHER and callee.contact not in walk.texted:
         return Text(callee)
     tries = walk.tried.get(callee.contact, [])
-    return Ring(walk.next_attempt(), callee, _number(callee, step, tries), step.ring_for, trunk=walk.trunk)
+    return Ring(
+        walk.next_attempt(), callee, next_number(callee, step, tries), step.ring_for, trunk=walk.trunk
+    )
 
 
 def _due(
@@ -157,15 +167,44 @@ def _due(
 ) -> Iterator[tuple[datetime, Callee]]:
     """Who may still be rung in this step, and from which instant on; in the order of the tree."""
     busy_with_us = {running.contact for running in walk.running.values()}
+    turn = began
     for callee in walk.people:
         if callee.contact in busy_with_us or walk.talking(callee.contact, now):
             continue
         if not _wanted(walk, policy, step, callee, now):
             continue
         tries = walk.tried.get(callee.contact, [])
-        first = began + (SMS_HEAD_START if step.sms is Sms.BEFORE else timedelta(0))
-        pause = _pause(step, tries) if tries else timedelta(0)
+        first = _read_by(walk, callee, began) if step.sms is Sms.BEFORE else began
+        if step.how is How.ONE_BY_ONE:
+            first = turn = max(turn, first)  # nobody overtakes those who come before them in the tree
+        pause = pause_after(step, tries) if tries else timedelta(0)
         yield tries[-1].at + pause if pause else first, callee  # no pause: it is still their turn
+
+
+def _read_by(walk: Walk, callee: Callee, began: datetime) -> datetime:
+    """From when on a person who was texted first may be rung: when they have had time to read it, or it is known that they cannot.
+
+    This only ever brings a call forward. Nothing waits for a report, nor longer because of one.
+    """
+    first = next(iter(walk.texted.get(callee.contact, {}).values()), None)
+    if first is None:
+        return began
+    read = first.at + SMS_HEAD_START
+    return max(began, read if first.unreached is None else min(read, first.unreached))
+
+
+def _text_to_another_number(walk: Walk, now: datetime) -> Text | None:
+    """Whose texts were all given up is texted on their next number: in an emergency that is the reserve one."""
+    for callee in walk.people:
+        texts = walk.texted.get(callee.contact, {}).values()
+        if callee.contact in walk.declined or walk.uncovered(callee.contact, now) or not texts:
+            continue
+        left = [
+            at for at, number in enumerate(callee.numbers) if all(text.number != number for text in texts)
+        ]
+        if left and all(text.lost for text in texts):
+            return Text(callee, spare=left[0])
+    return None
 
 
 def _wanted(walk: Walk, policy: Policy, step: Step, callee: Callee, now: datetime) -> bool:
@@ -173,7 +212,7 @@ def _wanted(walk: Walk, policy: Policy, step: Step, callee: Callee, now: datetim
     if callee.contact in walk.declined or walk.uncovered(callee.contact, now):
         return False
     tries = walk.tried.get(callee.contact, [])
-    return may_ring(policy.urgency, callee, now) and _charged(tries) < _budget(callee, step, tries)
+    return may_ring(policy.urgency, callee, now) and charged(tries) < budget(callee, step, tries)
 
 
 def _expected(walk: Walk, policy: Policy, step: Step, callee: Callee, now: datetime) -> bool:
@@ -234,7 +273,7 @@ def _after_acceptance(walk: Walk, policy: Policy, now: datetime, stopping: Colle
     ]
     if cancel := _cancel_one(needless, stopping):
         return cancel
-    for contact in sorted((walk.texted - walk.told - {walk.accepted.contact}) & walk.known.keys()):
+    for contact in sorted((walk.texted.keys() - walk.told - {walk.accepted.contact}) & walk.known.keys()):
         return Text(walk.known[contact], "taken")
     if clock is None:
         return Wait(None) if walk.running else Stop()
@@ -246,13 +285,13 @@ def _after_acceptance(walk: Walk, policy: Policy, now: datetime, stopping: Colle
     asked = walk.asked.get(purpose, [])
     step = policy.steps[walk.places.get(walk.accepted.contact, (walk.round, walk.index))[1]]
     hopeless = any(tried.outcome in (Outcome.DECLINED, Outcome.ACCEPTED) for tried in asked)
-    if acceptor is None or hopeless or _charged(asked) >= QUESTIONS_ABOUT_A_CLOCK:
+    if acceptor is None or hopeless or charged(asked) >= QUESTIONS_ABOUT_A_CLOCK:
         return Resume(f"{purpose}_not_reported", _step_after(walk))
-    if asked and now < (again := asked[-1].at + _pause(step, asked)):
+    if asked and now < (again := asked[-1].at + pause_after(step, asked)):
         return Wait(again)
-    number = acceptor.numbers[_charged(asked) % len(acceptor.numbers)]
+    number = acceptor.numbers[charged(asked) % len(acceptor.numbers)]
     return Ring(
-        walk.next_attempt(), acceptor, number, step.ring_for, purpose, _trailing(asked, Outcome.FAILED)
+        walk.next_attempt(), acceptor, number, step.ring_for, purpose, trailing(asked, Outcome.FAILED)
     )
 
 
@@ -268,63 +307,3 @@ def _cancel_one(running: Collection[Running], stopping: Collection[str]) -> Canc
 
 def _not_texted(walk: Walk) -> list[Callee]:
     return [callee for callee in walk.people if callee.contact not in walk.texted]
-
-
-def _charged(tries: list[Tried]) -> int:
-    """How many of the attempts count against the person: not those that the trunk failed, nor the first few that we lost."""
-    lost = sum(tried.outcome is Outcome.LOST for tried in tries)
-    failed = sum(tried.outcome is Outcome.FAILED for tried in tries)
-    return len(tries) - failed - min(lost, LOST_FREE_OF_CHARGE)
-
-
-def _budget(callee: Callee, step: Step, tries: list[Tried]) -> int:
-    """How many charged attempts a person gets in a step: each number once at least, and who was busy once more."""
-    busy = any(tried.outcome is Outcome.BUSY for tried in tries)
-    return max(step.calls, len(callee.numbers), 2 if busy else 1)
-
-
-def _pause(step: Step, tries: list[Tried]) -> timedelta:
-    match tries[-1].outcome:
-        case Outcome.LOST:
-            return timedelta(0)
-        case Outcome.FAILED:
-            failures = _trailing(tries, Outcome.FAILED)
-            return timedelta(seconds=TRUNK_PAUSES[min(failures, len(TRUNK_PAUSES)) - 1])
-        case Outcome.BUSY:
-            return min(step.again_after, BUSY_AGAIN_AFTER)
-        case _:
-            return step.again_after
-
-
-def _number(callee: Callee, step: Step, tries: list[Tried]) -> str:
-    """Which of the person's numbers to ring now.
-
-    Every number gets its turn within the budget. While there are calls to spare, a number that rang in vain is rung once more (a
-    second call within three minutes passes «do not disturb»), and one that was busy or out of reach gives way to the next.
-    """
-    real = [tried for tried in tries if tried.outcome is not Outcome.FAILED]
-    if tries and tries[-1].outcome in (Outcome.FAILED, Outcome.LOST):
-        return tries[-1].number  # that call was not made: make it
-    if not real:
-        return callee.numbers[0]
-    last = real[-1]
-    untried = [number for number in callee.numbers if all(tried.number != number for tried in real)]
-    spare = _budget(callee, step, tries) - _charged(tries) > len(untried)
-    rang_in_vain = last.outcome in (Outcome.NO_ANSWER, Outcome.MACHINE)
-    once = sum(tried.number == last.number for tried in real) == 1
-    if spare and rang_in_vain and once:
-        return last.number
-    if untried:
-        return untried[0]
-    after = callee.numbers.index(last.number) + 1 if last.number in callee.numbers else 0
-    return callee.numbers[after % len(callee.numbers)]
-
-
-def _trailing(tries: list[Tried], outcome: Outcome) -> int:
-    """How many of the latest attempts in a row ended so."""
-    count = 0
-    for tried in reversed(tries):
-        if tried.outcome is not outcome:
-            break
-        count += 1
-    return count

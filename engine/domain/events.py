@@ -338,6 +338,18 @@ class TextFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextUndelivered(Event):
+    """The text is not where it should be: `provider` reports so, or (None) no gateway can be reached. Other ways are still tried.
+
+    The walk does not wait for news like this, but hastens upon it: whoever was to be called after their text is called now.
+    """
+
+    text: str
+    provider: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextReceived(Event):
     """Somebody texted us. `text` is its id, `meaning` what was understood (`engine.domain.replies.Meaning`)."""
 

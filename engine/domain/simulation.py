@@ -187,7 +187,7 @@ class _Clockwork:
                     TextQueued(
                         at=now,
                         text=words,
-                        number=callee.numbers[0],
+                        number=action.number,
                         body="",
                         contact=callee.contact,
                         template=template,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 
-from engine.domain.events import Event, TextDelivered, TextFailed, TextQueued, TextSent
+from engine.domain.events import Event, TextDelivered, TextFailed, TextQueued, TextSent, TextUndelivered
 from engine.domain.model import Urgency
 from engine.domain.ticket import Ticket
 
@@ -126,6 +126,8 @@ class Fate:
 
     queued: TextQueued | None = None
     sent: list[TextSent] = field(default_factory=list)
+    undelivered: dict[str | None, str] = field(default_factory=dict)
+    """By the provider that said so, why it could not be delivered. None as a provider: no gateway could be reached."""
     delivered: bool = False
     failed: bool = False
     """Given up. A late report may still say that it was delivered."""
@@ -140,6 +142,8 @@ class Fate:
                     fate.queued = event
                 case TextSent() if event.text == text:
                     fate.sent.append(event)
+                case TextUndelivered() if event.text == text:
+                    fate.undelivered[event.provider] = event.reason
                 case TextDelivered() if event.text == text:
                     fate.delivered = True
                 case TextFailed() if event.text == text:
@@ -150,6 +154,11 @@ class Fate:
     def over(self) -> bool:
         """Whether nothing is left to do about it."""
         return self.delivered or self.failed
+
+    @property
+    def returned(self) -> str | None:
+        """Why the last provider that took it could not deliver it; None: it may yet."""
+        return self.undelivered.get(self.sent[-1].provider) if self.sent else None
 
     @property
     def tried(self) -> tuple[str, ...]:

@@ -22,7 +22,10 @@ from engine.domain.events import (
     Reported,
     RobocallAnswered,
     StepStarted,
+    TextDelivered,
+    TextFailed,
     TextQueued,
+    TextUndelivered,
     TicketClosed,
     TicketOpened,
     TicketReopened,
@@ -57,6 +60,18 @@ class Tried:
 
 
 @dataclass(slots=True)
+class Texted:
+    """A text that asked a person to come."""
+
+    number: str
+    at: datetime
+    unreached: datetime | None = None
+    """Since when it is known not to have reached them. None: no bad news."""
+    lost: bool = False
+    """Given up: nobody tries to send it any more."""
+
+
+@dataclass(slots=True)
 class Walk:
     """The state of one escalation. Build it with `Walk.of`; feed later events to `apply`."""
 
@@ -82,8 +97,8 @@ class Walk:
     """The trunk to dial through, counted from the preferred one: the next one after each failure, and kept while it works."""
     declined: set[str] = field(default_factory=set)
     """Contacts who declined within the current step."""
-    texted: set[str] = field(default_factory=set)
-    """Contacts who have been texted to come."""
+    texted: dict[str, dict[str, Texted]] = field(default_factory=dict)
+    """By contact, the texts that asked them to come, by their ids; the first one first."""
     told: set[str] = field(default_factory=set)
     """Contacts who have been texted that somebody else took it."""
     on_line: dict[str, tuple[str, datetime]] = field(default_factory=dict)
@@ -196,9 +211,17 @@ class Walk:
                 self.no_coverage[event.contact] = event.until
             case TextQueued():
                 if event.contact is not None and event.template == "ticket":
-                    self.texted.add(event.contact)
+                    theirs = self.texted.setdefault(event.contact, {})
+                    theirs[event.text] = Texted(event.number, event.at)
                 elif event.contact is not None and event.template == "taken":
                     self.told.add(event.contact)
+            case TextFailed() | TextUndelivered():
+                for text in self._texts(event.text):
+                    text.unreached = text.unreached or event.at
+                    text.lost = text.lost or isinstance(event, TextFailed)
+            case TextDelivered():
+                for text in self._texts(event.text):
+                    text.unreached, text.lost = None, False
             case EscalationExhausted():
                 self.exhausted_round, self.exhausted_at = event.round, event.at
             case Reported():
@@ -221,6 +244,10 @@ class Walk:
         else:
             self._restart_at(self.round + 1, 0)
         self._forget_texts()
+
+    def _texts(self, id: str) -> list[Texted]:
+        """The text of that id, if it asked one of this walk's people to come."""
+        return [theirs[id] for theirs in self.texted.values() if id in theirs]
 
     def _forget_texts(self) -> None:
         self.texted.clear()

@@ -194,8 +194,8 @@ class Walker:
                 return [
                     StepStarted(at=now, round=round_, index=index, step=name, people=people, missing=missing)
                 ]
-            case Text(callee, template):
-                return [self._text(state, ticket, callee, template, now)]
+            case Text():
+                return [self._text(state, ticket, action, now)]
             case Exhaust(round_, alarm):
                 events: list[Event] = [EscalationExhausted(at=now, round=round_)]
                 names = tuple(str(target) for target in alarm)
@@ -230,19 +230,19 @@ class Walker:
             if said is not None and not state.uncovered(said.contact, now)
         ]
 
-    def _text(self, state: Walk, ticket: Ticket, callee: Callee, template: str, now: datetime) -> TextQueued:
+    def _text(self, state: Walk, ticket: Ticket, action: Text, now: datetime) -> TextQueued:
         text = f"{self.ticket}-{state.length + 1}"
-        if template == "taken":
+        if action.template == "taken":
             body = wording.taken_text(self.ticket, ticket.accepted.name if ticket.accepted else None)
         else:
             body = wording.ticket_text(self.ticket, ticket, self.d.link(text))
         return TextQueued(
             at=now,
             text=text,
-            number=callee.numbers[0],
+            number=action.number,
             body=body,
-            contact=callee.contact,
-            template=template,
+            contact=action.callee.contact,
+            template=action.template,
         )
 
     def _whom(

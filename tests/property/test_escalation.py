@@ -34,7 +34,10 @@ from engine.domain.events import (
     Reported,
     RobocallAnswered,
     StepStarted,
+    TextDelivered,
+    TextFailed,
     TextQueued,
+    TextUndelivered,
     TicketClosed,
     TicketOpened,
 )
@@ -143,7 +146,7 @@ class Walking(RuleBasedStateMachine):
                         TextQueued(
                             at=self.now,
                             text=str(len(self.history)),
-                            number=callee.numbers[0],
+                            number=action.number,
                             body="",
                             contact=callee.contact,
                             template=template,
@@ -286,6 +289,27 @@ class Walking(RuleBasedStateMachine):
         """`kill -9`: the new walker knows the timeline alone."""
         self.mine.clear()
         self.stopping.clear()
+        self.settle()
+
+    @rule(data=st.data(), kind=st.sampled_from([TextFailed, TextUndelivered, TextDelivered]))
+    def news_of_a_text(self, data: st.DataObject, kind: type[Event]) -> None:
+        """Reports come early, late, twice and in contradiction, or never. Bad ones only ever bring a call forward."""
+        texts = [event.text for event in self.history if isinstance(event, TextQueued)]
+        if not texts:
+            return
+        text, before = data.draw(st.sampled_from(texts)), self.last
+        more = {} if kind is TextDelivered else {"reason": "undelivered"}
+        more |= {"provider": "one"} if kind is TextUndelivered else {}
+        self.add(kind(at=self.now, text=text, **more))
+        walk = self.walk()
+        hastened = next_step(walk, self.now, self.mine, self.stopping)
+        if (
+            kind is not TextDelivered
+            and isinstance(before, Wait)
+            and before.until
+            and before.until > self.now
+        ):
+            assert not isinstance(hastened, Wait) or (hastened.until and hastened.until <= before.until)
         self.settle()
 
     @rule(attempt=st.integers(1, 50), outcome=st.sampled_from(ENDS))

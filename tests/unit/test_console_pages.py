@@ -314,7 +314,7 @@ def test_every_fact_can_be_told(kind: type[Event], language: str) -> None:
     lines = Teller(Words(language), company(), ZoneInfo("Europe/Moscow")).tell(
         [TicketOpened(at=START, company="demo", channel="phone"), event]
     )
-    merged = {"RobocallAnswered", "DialEnded", "TextSent", "TextDelivered", "TextFailed"}
+    merged = {"RobocallAnswered", "DialEnded", "TextSent", "TextDelivered", "TextFailed", "TextUndelivered"}
     text = lines[-1].text
     assert text
     if kind.__name__ not in merged:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from engine.domain.events import (
     Accepted,
     AlarmRaised,
@@ -18,17 +20,21 @@ from engine.domain.events import (
     RecordingAttached,
     RobocallAnswered,
     StepStarted,
+    TextFailed,
     TextQueued,
+    TextSent,
+    TextUndelivered,
 )
-from engine.domain.model import Outcome, Via
-from engine.domain.policy import How
+from engine.domain.model import Contact, Outcome, Via
+from engine.domain.policy import How, Sms
 from engine.flows import verbs
 from engine.flows.deps import Deps
-from engine.ports import Leg
+from engine.ports import Delivery, Leg
 from tests.fakes.time import virtual
 from tests.fakes.town import DIRECTOR, FIRST, SECOND, SUPERVISOR, Town, water_policy
 
 QUIET_SECONDS = 1800
+RESERVE = "+79000000011"
 
 
 @virtual
@@ -422,3 +428,96 @@ async def test_killed_while_it_talks() -> None:
         assert accepted.attempt == "1001-1"
         assert "Простите, связь прерывалась." in town.heard(0)
         assert town.dials(ticket) == [(FIRST, "accepted")]
+
+
+# --- a text that does not arrive -----------------------------------------------------------------------------------------------------
+
+
+def rung(town: Town, ticket: int, nth: int = 0) -> float:
+    """When a phone rang, in seconds since the step began."""
+    began = town.events(ticket, StepStarted)[0].at
+    return (town.events(ticket, DialStarted)[nth].at - began).total_seconds()
+
+
+@virtual
+async def test_who_is_texted_first_has_time_to_read_it() -> None:
+    """Reported or not: nothing waits for a report."""
+    async with Town.at_work(water_policy(sms=Sms.BEFORE)) as town:
+        town.outbox.reports = True
+        town.phone(FIRST).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        assert rung(town, ticket) == pytest.approx(30, abs=0.1)
+
+
+@virtual
+async def test_an_undelivered_text_brings_the_call_forward() -> None:
+    async with Town.at_work(water_policy(sms=Sms.BEFORE)) as town:
+        town.outbox.reports = True
+        town.phone(FIRST).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, TextSent, 2)
+        await asyncio.sleep(4)
+        await town.outbox.report(next(m for m in town.outbox.sent if m.number == FIRST), Delivery.FAILED)
+        await town.until(ticket, Accepted)
+        assert rung(town, ticket) == pytest.approx(4, abs=0.5)
+        assert town.events(ticket, TextUndelivered)[0].provider == "outbox"
+        assert town.events(ticket, TextFailed)  # no other provider is left
+
+
+@virtual
+async def test_also_while_the_next_provider_tries() -> None:
+    async with Town.at_work(water_policy(sms=Sms.BEFORE)) as town:
+        town.outbox.providers, town.outbox.reports = ("one", "two"), True
+        town.phone(FIRST).answers().presses_accept_key(after=20)
+        ticket = await town.emergency()
+        await town.until(ticket, TextSent, 2)
+        await town.outbox.report(
+            next(m for m in town.outbox.sent if m.number == FIRST), Delivery.FAILED, "one"
+        )
+        await town.until(ticket, Accepted)
+        assert rung(town, ticket) < 1
+        assert town.outbox.sent_by[:3] == ["one", "one", "two"]
+        assert not town.events(ticket, TextFailed)
+
+
+@virtual
+async def test_a_gateway_that_is_away_brings_the_call_forward() -> None:
+    async with Town.at_work(water_policy(sms=Sms.BEFORE)) as town:
+        town.outbox.away = {"outbox"}
+        town.phone(FIRST).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        assert rung(town, ticket) < 1
+        assert {event.reason for event in town.events(ticket, TextUndelivered)} == {"gateway away"}
+
+
+@virtual
+async def test_nobody_overtakes_those_before_them_in_the_tree() -> None:
+    """The second's text is lost; the first, who may be reading theirs, still has the first call."""
+    async with Town.at_work(water_policy(sms=Sms.BEFORE)) as town:
+        town.outbox.reports = True
+        town.phone(FIRST).rings_out()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, TextSent, 2)
+        await town.outbox.report(next(m for m in town.outbox.sent if m.number == SECOND), Delivery.FAILED)
+        await town.until(ticket, Accepted)
+        assert [number for number, _ in town.dials(ticket)] == [FIRST, SECOND]
+        assert rung(town, ticket) == pytest.approx(30, abs=0.1)
+
+
+@virtual
+async def test_a_text_that_is_lost_goes_to_the_reserve_number() -> None:
+    async with Town.at_work() as town:
+        town.company.contacts["plumber1"] = Contact("plumber1", "Пётр", (FIRST,), reserve=(RESERVE,))  # type: ignore[index]
+        town.outbox.refused = {FIRST}
+        town.phone(FIRST).rings_out()
+        town.phone(RESERVE).rings_out()
+        town.phone(SECOND).answers().presses_accept_key()
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await asyncio.sleep(60)
+        texts = [e.number for e in town.events(ticket, TextQueued) if e.template == "ticket"]
+        assert texts[:2] == [FIRST, RESERVE]
+        assert texts.count(RESERVE) == 1

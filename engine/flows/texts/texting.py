@@ -16,7 +16,7 @@ from itertools import count
 import structlog
 
 from engine.domain.errors import StoreFailed
-from engine.domain.events import AlarmRaised, TextDelivered, TextFailed, TextSent
+from engine.domain.events import AlarmRaised, TextDelivered, TextFailed, TextQueued, TextSent, TextUndelivered
 from engine.domain.texts import Fate, Lane, lane, needless, parts
 from engine.domain.ticket import Ticket
 from engine.flows.deps import Deps
@@ -206,6 +206,9 @@ class Post:
             handed = await d.texts.send(message, avoid=fate.tried)
         except ConnectionError as away:
             self._problem = str(away)
+            if not fate.sent and None not in fate.undelivered and _calls_to_come(queued):
+                told = TextUndelivered(at=now, text=text, provider=None, reason="gateway away")
+                await d.store.append(ticket, [told])
             if now - queued.at < self._rules.give_up_after[where]:
                 log.warning("no text gateway can be reached", text=text, error=str(away))
                 return self._pause(text)
@@ -255,14 +258,19 @@ class Post:
             if fate.delivered:
                 self._repeated += 1
                 return
+            now = self._d.clock.now()
+            news: TextDelivered | TextUndelivered = TextDelivered(at=now, text=text)
             if report.state is Delivery.FAILED:
-                self._undelivered(ticket, fate, report)
+                if fate.failed or fate.returned is not None or fate.tried[-1:] != (report.provider,):
+                    return  # it is known, or was about a provider that has been replaced already
+                reason = report.reason or "undelivered"
+                news = TextUndelivered(at=now, text=text, provider=report.provider, reason=reason)
+            elif not self._whole(fate, report):
                 return
-            if not self._whole(fate, report):
-                return
-            delivered = TextDelivered(at=self._d.clock.now(), text=text)
-            if await self._d.store.append(ticket, [delivered], expect=len(history)):
+            if await self._d.store.append(ticket, [news], expect=len(history)):
                 self._reported_parts.pop(text, None)
+                if isinstance(news, TextUndelivered):
+                    self._send_again(ticket, text, news.reason)
                 return
 
     async def _place_of(self, report: Report) -> tuple[int, str] | None:
@@ -287,15 +295,12 @@ class Post:
         arrived.add(report.reference)
         return expected <= arrived
 
-    def _undelivered(self, ticket: int, fate: Fate, report: Report) -> None:
-        """The network could not deliver it: the next provider may. A report on one that was replaced already says nothing."""
-        assert fate.queued is not None
-        if fate.failed or not fate.sent or fate.sent[-1].provider != report.provider:
-            return
-        self._send_again(ticket, fate.queued.text, report.reason or "undelivered")
-
     def _send_again(self, ticket: int, text: str, said: str | None) -> None:
+        """By the next provider, if there is one. `said` is why the last one's was not delivered; None: it has not said anything."""
+        waits = text in self._again
         self._again[text] = said
+        if waits:
+            return
         self._queue.put_nowait((Lane.URGENT, next(self._order), ticket, text))
 
     # --- the watch -----------------------------------------------------------------------------------------------------------------
@@ -303,6 +308,7 @@ class Post:
     async def _unsent(self) -> Sequence[tuple[int, str]]:
         """What waits, after something broke: nothing is remembered that is not on disk."""
         self._waiting.clear()
+        self._again.clear()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             try:
@@ -320,6 +326,8 @@ class Post:
                 where = lane(fate.queued, Ticket.of(history).urgency)
                 for sent in awaited:
                     self._remember(ticket, sent, where)
+                if fate.returned is not None:
+                    self._send_again(ticket, text, fate.returned)
 
     def _remember(self, ticket: int, sent: TextSent, where: Lane) -> None:
         """By what its reports will name it, and when they are due."""
@@ -360,3 +368,8 @@ class Post:
         if self._probed is None or now - self._probed >= every:
             self._probed = now
             self._providers = await self._d.texts.probe()
+
+
+def _calls_to_come(queued: TextQueued) -> bool:
+    """Whether somebody's walk should know at once that the text does not get through."""
+    return queued.template == "ticket" and queued.contact is not None
