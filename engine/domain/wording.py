@@ -6,9 +6,11 @@ is a fixed part that was rendered at set-up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 
+from engine.domain.colleagues import Colleague, Stands
 from engine.domain.company import Company
 from engine.domain.model import Premises, Urgency
 from engine.domain.spoken import digits
@@ -131,10 +133,36 @@ def fixed_parts() -> Parts:
 # --- texts -------------------------------------------------------------------------------------------------------------------------
 
 
-def ticket_text(number: int, ticket: Ticket, link: str | None = None) -> str:
-    """«Авария №1024: прорыв стояка. Ленина, 15, кв. 42. Принять: 1, отказ: 2», in one part of an SMS if that can be.
+STANDS_WORDS = {
+    Stands.GAVE_UP: "принимал",
+    Stands.RINGING: "звоним",
+    Stands.DECLINED: "отказ",
+    Stands.NO_COVERAGE: "вне связи",
+    Stands.NO_ANSWER: "нет ответа",
+    Stands.CALLED: "вызван",
+}
 
-    What is left out first: the words around the answer, the address's, then the end of the cause. A link makes it two parts.
+
+def called_words(others: Sequence[Colleague]) -> tuple[str, ...]:
+    """«Отказ: Борис; нет ответа: Пётр», «Звали: Борис, Пётр», «Звали 2»: ever shorter. Nothing if nobody was called yet."""
+    if not others:
+        return ()
+    groups = [
+        f"{STANDS_WORDS[stands]}: {', '.join(one.name for one in group)}"
+        for stands, group in groupby(others, key=lambda one: one.stands)
+    ]
+    told = "; ".join(groups)
+    first_names = ", ".join(one.name.split()[0] for one in others)
+    return told[0].upper() + told[1:], f"Звали: {first_names}", f"Звали {len(others)}"
+
+
+def ticket_text(
+    number: int, ticket: Ticket, link: str | None = None, others: Sequence[Colleague] = ()
+) -> str:
+    """«Авария №1024: прорыв стояка. Ленина, 15, кв. 42. Звали: Пётр. Принять: 1», in one part of an SMS if that can be.
+
+    What is left out first: the words around the answer and the address's, how `others` (who was called before) stand and how to
+    decline, the end of the cause, then their names. A link makes it two parts.
     """
     kind = {Urgency.EMERGENCY: "Авария", Urgency.URGENT: "Срочно"}.get(
         ticket.urgency or Urgency.EMERGENCY, "Заявка"
@@ -145,7 +173,23 @@ def ticket_text(number: int, ticket: Ticket, link: str | None = None) -> str:
     whole = [f"{kind} №{number}: {what}. {at}. {how}" for at, how in zip(places, answers, strict=True)]
     cut = [f"{kind} №{number}: {some}. {places[1]}. {answers[1]}" for some in shortened(what)]
     end = f" или {link}" if link else ""
-    return first_that_fits(f"{body}{end}".replace("….", "…") for body in [*whole, *cut])
+    bodies = [*_with_others(f"{kind} №{number}", what, places, answers, called_words(others)), *whole, *cut]
+    return first_that_fits(f"{body}{end}".replace("….", "…") for body in bodies)
+
+
+def _with_others(
+    head: str, what: str, places: tuple[str, str], answers: tuple[str, str], told: Sequence[str]
+) -> Iterator[str]:
+    """The same with who was called before. Rather than leave one word of the cause, they are counted."""
+    if not told:
+        return
+    for at, how in zip(places, answers, strict=True):
+        yield f"{head}: {what}. {at}. {told[0]}. {how}"
+    causes = list(shortened(what))
+    for others in told:
+        for some in causes if others is told[-1] else causes[:-1] or causes:
+            for how in (answers[1], "Принять: 1"):
+                yield f"{head}: {some}. {places[1]}. {others}. {how}"
 
 
 def confirmed_text(number: int, ticket: Ticket) -> str:

@@ -16,6 +16,7 @@ from functools import partial
 import structlog
 
 from engine.domain import wording
+from engine.domain.colleagues import colleagues
 from engine.domain.company import whom
 from engine.domain.errors import NotKnown, StoreFailed, TelephonyAway
 from engine.domain.escalation import (
@@ -160,7 +161,7 @@ class Walker:
                     _take(state, ticket, batch, _intent(state, action, now))
                     effects.append(partial(self._begin, action, state))
                 case _:
-                    for event in self._events_of(action, state, ticket, now):
+                    for event in self._events_of(action, state, ticket, [*history, *batch], now):
                         _take(state, ticket, batch, event)
                     if isinstance(action, EnterStep):
                         for absence in self._absences(state, now):
@@ -183,7 +184,12 @@ class Walker:
         return state.length, action
 
     def _events_of(
-        self, action: EnterStep | Text | Exhaust | Resume, state: Walk, ticket: Ticket, now: datetime
+        self,
+        action: EnterStep | Text | Exhaust | Resume,
+        state: Walk,
+        ticket: Ticket,
+        past: Sequence[Event],
+        now: datetime,
     ) -> list[Event]:
         """What an action that rings nobody puts on the timeline."""
         match action:
@@ -195,7 +201,7 @@ class Walker:
                     StepStarted(at=now, round=round_, index=index, step=name, people=people, missing=missing)
                 ]
             case Text():
-                return [self._text(state, ticket, action, now)]
+                return [self._text(state, ticket, action, past, now)]
             case Exhaust(round_, alarm):
                 events: list[Event] = [EscalationExhausted(at=now, round=round_)]
                 names = tuple(str(target) for target in alarm)
@@ -230,12 +236,15 @@ class Walker:
             if said is not None and not state.uncovered(said.contact, now)
         ]
 
-    def _text(self, state: Walk, ticket: Ticket, action: Text, now: datetime) -> TextQueued:
+    def _text(
+        self, state: Walk, ticket: Ticket, action: Text, past: Sequence[Event], now: datetime
+    ) -> TextQueued:
         text = f"{self.ticket}-{state.length + 1}"
         if action.template == "taken":
             body = wording.taken_text(self.ticket, ticket.accepted.name if ticket.accepted else None)
         else:
-            body = wording.ticket_text(self.ticket, ticket, self.d.link(text))
+            others = colleagues(past, action.callee.contact)
+            body = wording.ticket_text(self.ticket, ticket, self.d.link(text), others)
         return TextQueued(
             at=now,
             text=text,
