@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import NewType, Protocol
+from typing import Literal, NewType, Protocol
 
 from engine.domain.company import Company
 from engine.domain.events import Event, MeterRead
@@ -21,13 +21,20 @@ Sound = NewType("Sound", str)
 
 
 class Cause(IntEnum):
-    """The Q.850 hang-up causes that we send, and the one of a leg whose end nobody saw (Asterisk died, or its events were missed)."""
+    """The Q.850 hang-up causes that we send, and those of a leg that broke off, or whose end nobody saw (Asterisk died, or its
+    events were missed)."""
 
     NORMAL = 16
     BUSY = 17
     ANSWERED_ELSEWHERE = 26
     CONGESTION = 34
     LOST = 41
+    NO_SOUND = 44
+    """Nothing was heard of the far end for so long that Asterisk gave the leg up."""
+
+
+EndedBy = Literal["caller", "us", "network"]
+"""Whose doing the end of a leg was."""
 
 
 class DialFailed(Exception):
@@ -80,6 +87,11 @@ class Leg(Protocol):
     @property
     def hung_up(self) -> int | None:
         """The Q.850 cause once the far end is gone, else None."""
+        ...
+
+    @property
+    def ended_by(self) -> EndedBy:
+        """Who ended the leg: `caller` is its far end; `network` that its sound broke off, or that nobody saw it end; else `us`."""
         ...
 
     async def answer(self) -> None:

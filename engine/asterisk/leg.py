@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 
 from engine.domain.errors import HungUp, TelephonyAway
-from engine.ports import Cause, Sound
+from engine.ports import Cause, EndedBy, Sound
 
 from . import amd
 from .ari import events, model
@@ -51,6 +51,7 @@ class AsteriskLeg:
         self.adopted = False
         self.answered = False
         self.hung_up: int | None = None
+        self.ended_by: EndedBy = "us"
         self.rang = False
         self.entered: set[str] = set()
         """The first arguments of the `StasisStart`s seen: «inbound»; «dialled», then «recorded»."""
@@ -83,8 +84,13 @@ class AsteriskLeg:
             case model.ChannelDtmfReceived(digit=digit):
                 self._keys.append(digit)
             case model.ChannelHangupRequest(cause=cause, soft=soft) if self.answered or self.did is not None:
-                # A soft one is of our own making, and its number is not of Q.850.
-                self.hung_up = self.hung_up or (self._our_cause if soft else cause) or NORMAL_CLEARING
+                # A soft one is Asterisk's doing, at our wish or because the sound has stopped; its number is not of Q.850.
+                if not soft:
+                    self._ends("caller", cause)
+                elif self._our_cause is None:
+                    self._ends("network", int(Cause.NO_SOUND))
+                else:
+                    self._ends("us", self._our_cause)
             case model.ChannelDestroyed(cause=cause, tech_cause=tech_cause):
                 self.gone(cause, tech_cause)
             case model.StasisEnd() if self.did is not None:
@@ -96,9 +102,18 @@ class AsteriskLeg:
         self.answered = self.answered or channel.state == "Up"
         self.rang = self.rang or channel.state in ("Ring", "Ringing")
 
+    def we_end_it(self, cause: Cause) -> None:
+        """What ends from now on is our doing."""
+        self._our_cause = int(cause)
+
+    def _ends(self, by: EndedBy, cause: int | None) -> None:
+        if self.hung_up is None:
+            self.ended_by, self.hung_up = by, cause or NORMAL_CLEARING
+
     def gone(self, cause: int | None, tech_cause: int | None = None) -> None:
         """The channel is no more."""
-        self.hung_up = self.hung_up or cause or NORMAL_CLEARING
+        by: EndedBy = "network" if self.lost else "caller" if self._our_cause is None else "us"
+        self._ends(by, cause)
         self.tech_cause = tech_cause
         self.destroyed = True
         self._wake()
@@ -209,7 +224,7 @@ class AsteriskLeg:
             if not self.request.cancelled() and isinstance(self.request.exception(), Conflict):
                 self.destroyed = True  # somebody else's channel has this id: not ours to end
                 return
-        self._our_cause = int(cause)
+        self.we_end_it(cause)
         try:
             await self._ari.channels.hangup(self.id, reason_code=str(int(cause)))
         except NotFound:
@@ -220,7 +235,7 @@ class AsteriskLeg:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DESTROY_SECONDS):
                     await self.until(lambda: self.destroyed)
-        self.hung_up = self.hung_up or int(cause)
+        self._ends("us", int(cause))
         self._wake()
 
     async def hand_over(self) -> None:
@@ -228,6 +243,7 @@ class AsteriskLeg:
             await self._ari.channels.continueInDialplan(
                 self.id, context=FALLBACK_CONTEXT, extension="s", priority=1
             )
+        self.we_end_it(Cause.NORMAL)
         self.gone(None)  # of us: the channel lives on
 
     async def __aenter__(self) -> AsteriskLeg:

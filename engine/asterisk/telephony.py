@@ -254,8 +254,10 @@ class AsteriskTelephony:
     # Any channel
 
     async def hang_up(self, channel: str, cause: Cause = Cause.NORMAL) -> None:
-        if (leg := self._legs.get(channel)) is not None and leg.request is not None:
-            await asyncio.wait({leg.request})
+        if (leg := self._legs.get(channel)) is not None:
+            if leg.request is not None:
+                await asyncio.wait({leg.request})
+            leg.we_end_it(cause)
         try:
             await self._errands.finish(
                 self._ari.channels.hangup(channel, reason_code=str(int(cause))), "hang-up"

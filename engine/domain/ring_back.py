@@ -10,6 +10,7 @@ from engine.domain.events import (
     CallAnswered,
     CallBackPromised,
     CallEnded,
+    CallsBridged,
     CallStarted,
     Event,
     NumberTold,
@@ -59,8 +60,8 @@ def ring_back(number: int, history: Sequence[Event]) -> RingBack | None:
                 up.add(event.call)
             case CallEnded() if event.call in residents or event.call in tries:
                 last = event
-            case NumberTold() | OperatorAnswered() | CallBackPromised():
-                told = True
+            case NumberTold() | OperatorAnswered() | CallBackPromised() | CallsBridged():
+                told = True  # the number, or more than that: by a person
             case _:
                 pass
     if last is None or len(tries) >= len(PAUSES):

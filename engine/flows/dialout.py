@@ -108,7 +108,7 @@ class Attempt:
                 outcome = Outcome.LOST
         except TelephonyAway:
             outcome, cause = Outcome.FAILED, int(Cause.LOST)
-        by = "us" if leg.hung_up is None else "caller"
+        by = leg.ended_by
         await leg.hang_up()
         seconds = round(loop.time() - up_since, 3)
         ended = CallEnded(at=d.clock.now(), call=leg.id, cause=cause, by=by, seconds=seconds)

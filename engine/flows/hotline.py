@@ -35,7 +35,7 @@ from engine.flows.deps import Deps
 from engine.flows.residents import services
 from engine.flows.residents.acts import Acts
 from engine.flows.residents.board import View
-from engine.ports import Leg
+from engine.ports import Cause, Leg
 
 log = structlog.get_logger()
 
@@ -215,9 +215,11 @@ class Call:
         if handed_over:
             return
         up = asyncio.get_running_loop().time() - self._up_since if self._up_since is not None else 0.0
-        by, cause = ("us", 16) if self.leg.hung_up is None else ("caller", self.leg.hung_up)
+        by, cause = self.leg.ended_by, self.leg.hung_up or Cause.NORMAL
         await self.leg.hang_up()  # before it is said: a recording is whole only when its channel is gone
-        ended = CallEnded(at=self.d.clock.now(), call=self.leg.id, cause=cause, by=by, seconds=round(up, 3))
+        ended = CallEnded(
+            at=self.d.clock.now(), call=self.leg.id, cause=int(cause), by=by, seconds=round(up, 3)
+        )
         await self.note(ended)
         self.d.reached("hotline.ended")
 

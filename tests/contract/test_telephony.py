@@ -203,7 +203,7 @@ async def test_an_answered_leg(world: World) -> None:
         assert not leg.adopted
         assert leg.hung_up is None
         await leg.answer()
-    assert leg.hung_up == Cause.NORMAL
+    assert (leg.hung_up, leg.ended_by) == (Cause.NORMAL, "us")
     await world.phone(ANNA).history[-1].ended(SOON)
     assert one.attempt not in await world.telephony.alive()
 
@@ -284,7 +284,7 @@ async def test_hanging_up_is_heard_in_whatever_is_awaited(world: World, awaited:
                 await (leg.play(world.sound(10.0)) if awaited == "play" else leg.key(10.0))
             assert hung.value.cause == Cause.NORMAL
         assert asyncio.get_running_loop().time() - began < 0.4 + SLACK
-        assert leg.hung_up == Cause.NORMAL
+        assert (leg.hung_up, leg.ended_by) == (Cause.NORMAL, "caller")
         for again in (leg.play(world.sound(1.0)), leg.key(10.0)):
             with pytest.raises(HungUp):
                 await again
@@ -322,6 +322,7 @@ async def test_any_channel_can_be_ended_by_its_id_twice(world: World) -> None:
     async with world.telephony.dial(one) as leg:
         await world.telephony.hang_up(one.attempt)
         await asyncio.wait_for(leg.ended(), SOON)
+        assert leg.ended_by == "us"
         await world.telephony.hang_up(one.attempt)
     await world.telephony.hang_up("no-such-channel")
 

@@ -39,7 +39,7 @@ from engine.demo.script import (
     Step,
     TakesCalls,
 )
-from engine.ports import Cause, Dial, Sound
+from engine.ports import Cause, Dial, EndedBy, Sound
 
 NO_RESPONSE_SECONDS = 6.4  # 64 × SIP's T1, as the real trunk is configured
 EPSILON = 1e-6  # clocks are floats
@@ -89,6 +89,7 @@ class FakeCall:
         self.ended_at: float | None = None
         self.rang = False
         self.cause: int | None = None
+        self.ended_by: EndedBy = "us"
         self.code: int | None = None
         self.trouble: str | None = None
         self.handed_over = False
@@ -122,8 +123,9 @@ class FakeCall:
             self.answered_at = self._now()
             self.bell.ring()
 
-    def end(self, cause: int, code: int | None = None) -> None:
+    def end(self, cause: int, code: int | None = None, by: EndedBy = "caller") -> None:
         if self.cause is None:
+            self.ended_by = by
             self.cause, self.code, self.ended_at = cause, code, self._now()
             self._network.ended(self)
             self.bell.ring()
@@ -188,6 +190,10 @@ class FakeCall:
     async def hangs_up(self) -> FakeCall:
         self.end(Cause.NORMAL, 200 if self.answered_at is not None else 487)
         return self
+
+    def breaks_off(self) -> None:
+        """Their sound has stopped, and the station gives the call up."""
+        self.end(Cause.NO_SOUND, by="network")
 
     async def _until(self, condition: Callable[[], object], timeout: float | None) -> FakeCall:
         await self.bell.until(lambda: condition() or self.over, timeout)

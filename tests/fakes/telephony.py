@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from engine.asterisk.outcomes import outcome_of
 from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
 from engine.domain.model import Outcome
-from engine.ports import Cause, Dial, DialFailed, Leg, Sound
+from engine.ports import Cause, Dial, DialFailed, EndedBy, Leg, Sound
 
 from .network import FakeCall, FakeNetwork
 
@@ -47,6 +47,10 @@ class FakeLeg:
     @property
     def hung_up(self) -> int | None:
         return self.call.cause
+
+    @property
+    def ended_by(self) -> EndedBy:
+        return self.call.ended_by
 
     def _press(self, key: str) -> None:
         self._keys.append(key)
@@ -155,7 +159,7 @@ class FakeTelephony:
 
     def end(self, call: FakeCall, cause: int) -> None:
         if not self._dead:
-            call.end(cause, 487 if call.answered_at is None else 200)
+            call.end(cause, 487 if call.answered_at is None else 200, by="us")
 
     def _comes_in(self, call: FakeCall) -> None:
         number = call.caller if call.caller and any(map(str.isdigit, call.caller)) else None

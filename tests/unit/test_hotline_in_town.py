@@ -13,6 +13,7 @@ from engine.domain.events import (
     Accepted,
     CallEnded,
     CallResumed,
+    CallsBridged,
     CallStarted,
     Classified,
     DeadlineBroken,
@@ -349,6 +350,85 @@ async def test_who_knows_the_number_is_not_rung_back() -> None:
         await call.hangs_up()
         await asyncio.sleep(300)
         assert [e.call for e in built.events(ticket, CallStarted)] == [call.id]
+
+
+@virtual
+async def test_hang_ups_at_any_moment_are_rung_back_unless_the_number_was_told() -> None:
+    """Through the whole of a call, mid-menu or not: the timeline says whose doing the end was, and the rule holds."""
+    rung_back = []
+    for tenths in range(0, 400, 13):
+        async with town() as built:
+            built.phone(RESIDENT).busy()
+            call = calls(built)
+            ticket = await ticket_of(built, call)
+            await call.answered()
+            asking = asyncio.create_task(
+                answers(built, call, (FIRST_QUESTION, "1"), ("Течёт вода", "1"), ("Прорвало стояк", "1"))
+            )
+            await call.holds(tenths / 10)
+            asking.cancel()
+            await call.hangs_up()
+            ended = await built.until(ticket, CallEnded)
+            told = bool(built.events(ticket, NumberTold))
+            await asyncio.sleep(600)
+            back = [e for e in built.events(ticket, CallStarted) if e.kind is CallKind.CALLBACK]
+            assert ended.by == "caller"
+            assert len(back) == (0 if told else 3), tenths
+            if back:
+                assert (back[0].at - ended.at).total_seconds() < 10
+            rung_back.append(not told)
+    assert rung_back[0]
+    assert not rung_back[-1]
+    assert rung_back == sorted(rung_back, reverse=True)
+
+
+@virtual
+async def test_a_call_that_we_ended_is_not_rung_back() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.answered()
+        await call.holds(3)
+        await built.telephony.hang_up(call.id)  # by the channel, past its leg
+        ended = await built.until(ticket, CallEnded)
+        assert ended.by == "us"
+        await asyncio.sleep(600)
+        assert [e.call for e in built.events(ticket, CallStarted)] == [call.id]
+
+
+@virtual
+async def test_a_line_that_breaks_is_rung_back_though_the_number_was_told() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(90).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        await call.presses("1")
+        await built.until(ticket, NumberTold)
+        call.breaks_off()
+        ended = await built.until(ticket, CallEnded)
+        assert ended.by == "network"
+        back = await built.until(ticket, CallStarted, 2)
+        assert (back.at - ended.at).total_seconds() < 10
+        await asyncio.sleep(600)
+        assert len(built.events(ticket, CallStarted)) == 2
+
+
+@virtual
+async def test_who_has_spoken_with_the_plumber_is_not_rung_back() -> None:
+    async with town() as built:
+        built.phone(FIRST).answers().presses("4", after=0.3).holds(60)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.answered()
+        await call.presses("1")
+        await built.until(ticket, CallsBridged)
+        await call.holds(2)
+        await call.hangs_up()
+        ended = await built.until(ticket, CallEnded)
+        assert (ended.call, ended.by) == (call.id, "caller")
+        await asyncio.sleep(600)
+        assert not [e for e in built.events(ticket, CallStarted) if e.call.startswith(f"{ticket}-b")]
 
 
 # --- after the work ------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from engine.domain.errors import StoreFailed
 from engine.domain.events import CallAnswered, CallEnded, CallStarted, Event
 from engine.domain.model import CallKind, Urgency
 from engine.flows.deps import Deps
-from engine.ports import Dial, DialFailed, Leg
+from engine.ports import Cause, Dial, DialFailed, Leg
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ async def rung(ticket: int, party: Party, d: Deps, call: str | None = None) -> A
             finally:
                 end = ending(leg, up_since)
     except DialFailed as failed:
-        end = CallEnded(at=end.at, call=call, cause=failed.cause or 16)
+        end = CallEnded(at=end.at, call=call, cause=failed.cause or end.cause, by="network")
         raise
     finally:
         await asyncio.shield(note(d, ticket, _now(end, d)))
@@ -99,7 +99,7 @@ async def adopted(ticket: int, leg: Leg, d: Deps) -> AsyncIterator[Leg]:
 
 def ending(leg: Leg, up_since: float) -> CallEnded:
     """How the leg ends, asked before we end it ourselves; `up_since` is the loop's time."""
-    by, cause = ("us", 16) if leg.hung_up is None else ("caller", leg.hung_up)
+    by, cause = leg.ended_by, int(leg.hung_up or Cause.NORMAL)
     seconds = round(asyncio.get_running_loop().time() - up_since, 3)
     return CallEnded(at=datetime.min, call=leg.id, cause=cause, by=by, seconds=seconds)
 

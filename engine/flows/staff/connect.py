@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 
@@ -13,7 +14,7 @@ from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Ticket
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.operators.party import note
+from engine.flows.operators.party import ending, note
 from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()
@@ -51,23 +52,25 @@ async def _call(staff: Leg, ticket: int, state: Ticket, d: Deps) -> None:
     await d.store.append(
         ticket, [CallStarted(at=d.clock.now(), call=call, kind=CallKind.CALLBACK, number=state.phone)]
     )
-    loop, up_since, cause, by = asyncio.get_running_loop(), None, 16, "us"
+    end = CallEnded(at=d.clock.now(), call=call, by="network")
     dial = Dial(call, state.phone, RING_SECONDS, caller_id=company.caller_id, company=company.id)
     try:
         async with d.gates.of(0).slot(Urgency.EMERGENCY), d.phone.dial(dial) as resident:
-            up_since = loop.time()
+            up_since = asyncio.get_running_loop().time()
             await d.store.append(ticket, [CallAnswered(at=d.clock.now(), call=call)])
             try:
                 await Conversation(resident, d.voice).say(wording.STAFF_CALLS)
                 await _together(staff, resident, ticket, d)
-            except HungUp as end:
+            except HungUp:
                 if staff.hung_up is not None:
                     raise
-                cause, by = end.cause, "caller"
+            finally:
+                end = ending(resident, up_since)
+    except DialFailed as failed:
+        end = replace(end, cause=failed.cause or end.cause)
+        raise
     finally:
-        seconds = round(loop.time() - up_since, 3) if up_since is not None else 0.0
-        ended = CallEnded(at=d.clock.now(), call=call, cause=cause, by=by, seconds=seconds)
-        await asyncio.shield(d.store.append(ticket, [ended]))
+        await asyncio.shield(note(d, ticket, replace(end, at=d.clock.now())))
 
 
 async def _together(staff: Leg, resident: Leg, ticket: int, d: Deps) -> None:

@@ -69,7 +69,7 @@ async def answer(leg: Leg, company: Company, contact: Contact, about: Sequence[C
                 await (_report if concern.theirs else _offer)(talk, concern.ticket, contact, d)
             await talk.say(wording.THANKS)
     except HungUp as end:
-        by, cause = "caller", end.cause
+        by, cause = leg.ended_by, end.cause
     except TimeoutError:
         log.warning("a call of staff lasted too long and was ended", call=leg.id, ticket=home)
     finally:
