@@ -64,6 +64,7 @@ REPORT_MENU = "Прибыли: один. Авария локализована: 
 CONNECTING = "Соединяем с жильцом."
 NO_RESIDENT = "Номер жильца неизвестен."
 RESIDENT_AWAY = "Жилец не отвечает."
+RESIDENT_TALKS = "Жилец сейчас говорит с другим сотрудником или службой. Попробуйте немного позже."
 STAFF_CALLS = "Здравствуйте. С вами соединяется сотрудник аварийной службы. Разговор записывается."
 
 DECLINE_REASONS = {"1": "cannot_go", "2": "no_coverage", "3": "busy_elsewhere"}
@@ -117,7 +118,16 @@ FALLBACK = {
 def fixed_parts() -> Parts:
     """Every sentence that does not depend on a ticket: rendered at set-up."""
     menus = (MENU, ACCEPTED, DECLINED, WHY_DECLINED, HOW_LONG, THANK_YOU, WRONG_KEY, TICKET_CLOSED, NO_KEY)
-    connecting = (CALLBACK_MENU, YOURS, REPORT_MENU, CONNECTING, NO_RESIDENT, RESIDENT_AWAY, STAFF_CALLS)
+    connecting = (
+        CALLBACK_MENU,
+        YOURS,
+        REPORT_MENU,
+        CONNECTING,
+        NO_RESIDENT,
+        RESIDENT_AWAY,
+        RESIDENT_TALKS,
+        STAFF_CALLS,
+    )
     hotline = (
         RECORDED,
         EMERGENCY_OR_NOT,

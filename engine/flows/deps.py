@@ -73,6 +73,14 @@ class Operators(Protocol):
         """Let a colleague on the line speak with an operator about the ticket. False: there is none. Raises `HungUp`."""
         ...
 
+    async def join(self, talk: Conversation, ticket: int) -> bool:
+        """Let a colleague sit down with the ticket's resident and an operator. False: they do not talk. Raises `HungUp`."""
+        ...
+
+    async def rejoin(self, talk: Conversation) -> bool:
+        """Let a colleague go on with an operator as before a restart. False: they did not talk. Raises `HungUp`."""
+        ...
+
     async def dialled(self, leg: Leg) -> bool:
         """Serve a desk phone that dialled a code. False: it is somebody else's call."""
         ...

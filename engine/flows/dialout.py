@@ -135,7 +135,7 @@ class Attempt:
         ask = self._ask_to_accept if self.ring.purpose is Purpose.ACCEPT else self._ask_progress
         try:
             async with self._stoppable(), asyncio.timeout(d.robocall_seconds) as self._limit:
-                if again:
+                if again and not await self._talked_on(talk, d):
                     await talk.say(wording.BACK_AGAIN)
                 return await ask(talk, key, d)
         except TimeoutError:
@@ -191,6 +191,15 @@ class Attempt:
         self._limit.reschedule(None)
         await connect.with_resident(talk, self.ticket, d)
         self._limit.reschedule(asyncio.get_running_loop().time() + d.robocall_seconds)
+
+    async def _talked_on(self, talk: Conversation, d: Deps) -> bool:
+        """After a restart: go on with the talk with an operator or with the resident, if they were in one."""
+        assert self._limit is not None
+        self._limit.reschedule(None)
+        talked = d.operators is not None and await d.operators.rejoin(talk)
+        talked = talked or await connect.goes_on(talk, self.ticket, d)
+        self._limit.reschedule(asyncio.get_running_loop().time() + d.robocall_seconds)
+        return talked
 
     def _operators(self, d: Deps) -> Operators | None:
         """The operators' room, if somebody is there who speaks for the company."""

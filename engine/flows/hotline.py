@@ -35,6 +35,7 @@ from engine.flows.deps import Deps
 from engine.flows.residents import services
 from engine.flows.residents.acts import Acts
 from engine.flows.residents.board import View
+from engine.flows.staff import connect
 from engine.ports import Cause, Leg
 
 log = structlog.get_logger()
@@ -180,6 +181,8 @@ class Call:
         if (since := next(mine, None)) is not None:
             self._up_since -= (self.d.clock.now() - since.at).total_seconds()
         await self.note(CallResumed(at=self.d.clock.now(), call=self.leg.id))
+        if connect.bridged(history, self.leg.id) is not None:
+            await asyncio.sleep(connect.TAKE_OVER_SECONDS)  # until the member of staff calls us away again
         if services.talking(history) is None:  # two who are bridged notice nothing
             await self.conversation.say(words(self.line.language).back_again)
 

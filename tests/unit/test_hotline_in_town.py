@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+import pytest
+
 from engine.domain.events import (
     Accepted,
     CallEnded,
@@ -667,6 +669,66 @@ async def test_staff_meets_the_caller_who_is_still_on_the_line() -> None:
         assert any(call.id in pair for pair in built.network.bridges)
         await call.hangs_up()
         assert not built.events(ticket, Accepted)
+
+
+@virtual
+async def test_nobody_calls_the_caller_away_from_the_gas_service() -> None:
+    async with town() as built:
+        built.phone(GAS).answers().holds(60).hangs_up()
+        built.phone(FIRST).rings(5).answers().presses("4", after=12).holds(20).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        pair = frozenset((call.id, f"{ticket}-u1"))
+        while pair not in built.network.bridges:
+            await call.holds(0.5)
+        (staff,) = built.phone(FIRST).history
+        while "Жилец сейчас говорит с другим" not in heard_by(built, staff):
+            await staff.holds(0.5)
+        assert pair in built.network.bridges
+        await call.hangs_up()
+
+
+@virtual
+async def test_of_two_callers_the_one_who_is_still_there_is_met() -> None:
+    async with town() as built:
+        built.phone(FIRST).rings(4).answers().presses("4", after=1).holds(20).hangs_up()
+        stays, leaves = calls(built), calls(built)
+        ticket = await ticket_of(built, stays)
+        assert await ticket_of(built, leaves) == ticket
+        await stays.hears(3)
+        await stays.presses("1")
+        await leaves.hangs_up()
+        bridged = await built.until(ticket, CallsBridged)
+        assert stays.id in bridged.calls
+        await stays.hangs_up()
+
+
+@pytest.mark.parametrize("on_the_line", [True, False], ids=["still on the line", "rung"])
+@virtual
+async def test_the_plumber_and_the_resident_notice_no_restart(on_the_line: bool) -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers()
+        built.phone(FIRST).rings(5).answers().presses("4", after=6).holds(25).presses_accept_key()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(3)
+        await call.presses("1")
+        if not on_the_line:
+            await built.until(ticket, NumberTold)
+            await call.hangs_up()
+        pair = frozenset((await built.until(ticket, CallsBridged)).calls)
+        await asyncio.sleep(3)
+        talking = [one for one in built.network.calls if one.id in pair]
+        heard = [len(one.heard) for one in talking]
+        await built.restart()
+        await asyncio.sleep(12)
+        assert pair in built.network.bridges
+        assert [len(one.heard) for one in talking] == heard
+        await next(one for one in talking if one.id != f"{ticket}-1" and one.number != FIRST).hangs_up()
+        accepted = await built.until(ticket, Accepted)
+        assert accepted.contact == "plumber1"
+        assert len(built.phone(FIRST).history) == 1
 
 
 @virtual

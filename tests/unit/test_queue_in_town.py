@@ -25,7 +25,7 @@ from engine.domain.events import (
     QueueLeft,
     RecordingAttached,
 )
-from engine.domain.model import CallKind, Line
+from engine.domain.model import CallKind, Line, Urgency
 from engine.domain.queueing import Desk, Rules
 from engine.flows import verbs
 from engine.flows.deps import Deps
@@ -709,4 +709,73 @@ async def test_a_colleague_may_turn_back_from_the_queue() -> None:
         ticket = await office.emergency()
         await office.until(ticket, Accepted)
         assert office.events(ticket, QueueLeft)[0].reason == "back"
+        await quiet(office)
+
+
+@virtual
+async def test_a_colleague_who_talks_with_the_operator_notices_no_restart() -> None:
+    async with Office.open(OLGA) as office:
+        office.phone(OLGA).answers().holds(60).hangs_up()
+        office.phone(FIRST).answers().presses("0", after=1).holds(75).presses_accept_key()
+        ticket = await office.emergency()
+        await office.until(ticket, PartiesConnected)
+        await asyncio.sleep(5)
+        desk, staff = office.phone(OLGA).history[0], office.phone(FIRST).history[0]
+        spoken = (len(desk.heard), len(staff.heard))
+        await office.restart()
+        await asyncio.sleep(20)
+        assert live(office, OLGA, FIRST) in office.network.bridges
+        assert (len(desk.heard), len(staff.heard)) == spoken
+        assert OLGA in office.operators._room.busy
+        accepted = await office.until(ticket, Accepted)
+        assert accepted.contact == "plumber1"
+        assert "Простите, связь прерывалась." not in office.hears(staff)  # nothing broke off for them
+        await quiet(office)
+        assert len(office.phone(FIRST).history) == 1
+        assert {e.call for e in office.events(ticket, CallEnded)} >= {desk.id, staff.id}
+
+
+@asynccontextmanager
+async def three_at_the_table() -> AsyncIterator[tuple[Office, int, FakeCall, FakeCall, FakeCall]]:
+    """The resident talks with Olga; the plumber, who is rung meanwhile, asks to be connected with the resident."""
+    async with Office.open(OLGA) as office:
+        office.phone(OLGA).answers()
+        caller = office.calls_for_operator()
+        desk = await office.phone(OLGA).rang()
+        await office.connected(1001, caller, desk)
+        office.phone(FIRST).answers().presses("4", after=1).holds(30).presses_accept_key()
+        company = office.company
+        await verbs.classify(office.d, company, 1001, caller.id, Urgency.EMERGENCY, "water.riser", "Прорыв")
+        staff = await office.phone(FIRST).rang()
+        await office.connected(1001, caller, desk, staff, times=2)
+        yield office, 1001, caller, desk, staff
+
+
+@virtual
+async def test_a_resident_is_not_called_away_from_the_operator() -> None:
+    """The plumber sits down with the two, and goes on with the resident when the operator has left."""
+    async with three_at_the_table() as (office, ticket, caller, desk, staff):
+        assert "С вами соединяется сотрудник" not in office.hears(caller)
+        await desk.hangs_up()
+        await asyncio.sleep(20)
+        assert frozenset((caller.id, staff.id)) in office.network.bridges
+        await caller.hangs_up()
+        accepted = await office.until(ticket, Accepted)
+        assert accepted.contact == "plumber1"
+        await quiet(office)
+        assert len(office.phone(FIRST).history) == 1
+
+
+@virtual
+async def test_three_who_talk_notice_no_restart() -> None:
+    async with three_at_the_table() as (office, ticket, caller, desk, staff):
+        spoken = [len(one.heard) for one in (caller, desk, staff)]
+        await office.restart()
+        await asyncio.sleep(15)
+        assert frozenset((caller.id, desk.id, staff.id)) in office.network.bridges
+        assert [len(one.heard) for one in (caller, desk, staff)] == spoken
+        await caller.hangs_up()
+        await asyncio.sleep(1)
+        await desk.hangs_up()
+        assert (await office.until(ticket, Accepted)).contact == "plumber1"
         await quiet(office)

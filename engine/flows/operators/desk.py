@@ -25,7 +25,8 @@ from engine.domain.events import (
 )
 from engine.domain.model import CallKind, Line
 from engine.domain.queueing import Desk, Promise, Rules, Waiting, Why
-from engine.domain.wording import your_number
+from engine.domain.ticket import Ticket
+from engine.domain.wording import CONNECTING, your_number
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
 from engine.flows.operators import callback
@@ -200,6 +201,25 @@ class Operators:
         waiting = Waiting(talk.leg.id, need_of(company, None), self._d.clock.now())
         wanted = Wanted(ticket, company, talk.leg.number, waiting, Why.STAFF)
         return await wait(self._hall, talk, wanted) != "no_operator"
+
+    async def join(self, talk: Conversation, ticket: int) -> bool:
+        """Let a colleague on the line sit down with the ticket's resident and the operator who talk. False: they do not.
+
+        Returns when the talk is over for the colleague. Raises `HungUp` when the colleague is gone.
+        """
+        history = await self._d.store.history(ticket)
+        number, begun = Ticket.of(history).phone, [e for e in history if isinstance(e, CallStarted)]
+        theirs = {e.call for e in begun if e.kind is CallKind.RESIDENT or (number and e.number == number)}
+        for table in tuple(self._hall.tables.values()):
+            if table.ticket == ticket and not table.over and theirs & table.sitting:
+                await talk.say(CONNECTING)
+                await table.join(talk.leg)
+                return True
+        return False
+
+    async def rejoin(self, talk: Conversation) -> bool:
+        """After a restart: let a colleague on the line go on with an operator as before. False: they did not talk."""
+        return await self._talks.rejoin(talk.leg)
 
     async def _promise(self, talk: Conversation, ticket: int, waiting: Waiting) -> None:
         """Promise to call back: the fact first, then the words."""

@@ -67,7 +67,8 @@ async def wait(hall: Hall, talk: Conversation, wanted: Wanted) -> Choice:
     """
     table, choice = await _stand(hall, talk, wanted)
     if table is not None:
-        await table.sit(talk.leg)
+        with hall.d.lobby.engaged(wanted.ticket, talk.leg):
+            await table.sit(talk.leg)
     return choice
 
 

@@ -85,6 +85,16 @@ class Table:
         if leg.hung_up is not None:
             raise HungUp(leg.hung_up)
 
+    async def join(self, leg: Leg) -> None:
+        """Sit down with those who talk. Raises `HungUp` as `sit` does."""
+        self._coming += 1
+        await self.sit(leg)
+
+    @property
+    def sitting(self) -> frozenset[str]:
+        """The legs at the table."""
+        return frozenset(self._seats)
+
     def stays_away(self) -> None:
         """Somebody who was on the way does not come."""
         self._coming -= 1

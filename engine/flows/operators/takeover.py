@@ -41,15 +41,29 @@ class TakeOver:
 
     async def resume(self, leg: Leg) -> bool:
         """Take up a caller who was talking with an operator when an earlier engine died; they notice nothing. False: they were not."""
+        if (found := await self._left_at(leg)) is None:
+            return False
+        ticket, table = found
+        await self._sit_again(ticket, leg, table, None)
+        return True
+
+    async def rejoin(self, leg: Leg) -> bool:
+        """The same of a colleague, whose call goes on when the talk with the operator is over. Raises `HungUp` when they are gone."""
+        if (found := await self._left_at(leg)) is None:
+            return False
+        _, table = found
+        await table.sit(leg)
+        return True
+
+    async def _left_at(self, leg: Leg) -> tuple[int, Table] | None:
+        """The ticket and the table at which the leg sat when an earlier engine died."""
         with suppress(TimeoutError):
             async with asyncio.timeout(TAKE_OVER_SECONDS):
                 await self.done.wait()
-        if (found := self._resumed.pop(leg.id, None)) is None:
-            return False
-        ticket, table = found
-        await note(self._hall.d, ticket, CallResumed(at=self._hall.d.clock.now(), call=leg.id))
-        await self._sit_again(ticket, leg, table, None)
-        return True
+        found = self._resumed.pop(leg.id, None)
+        if found is not None:
+            await note(self._hall.d, found[0], CallResumed(at=self._hall.d.clock.now(), call=leg.id))
+        return found
 
     async def run(self, booted: datetime) -> None:
         """Put the talks together again that an earlier engine had; end what rang, and what was left alone."""

@@ -153,9 +153,10 @@ class Acts:
 
     async def _handover(self, move: moves.HandOver) -> str | None:
         call = self.call
-        talked = await services.hand_over(
-            self.talk, call.ticket, call.company, move.service, move.parts, move.brief, self.d
-        )
+        with self.d.lobby.engaged(call.ticket, call.leg):
+            talked = await services.hand_over(
+                self.talk, call.ticket, call.company, move.service, move.parts, move.brief, self.d
+            )
         return "talked" if talked else None
 
     async def _calloperator(self, move: moves.CallOperator) -> str | None:

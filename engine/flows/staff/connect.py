@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from engine.domain import wording
 from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
-from engine.domain.events import CallAnswered, CallEnded, CallsBridged, CallStarted
+from engine.domain.events import CallAnswered, CallEnded, CallsBridged, CallStarted, Event
 from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Ticket
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.operators.party import ending, note
+from engine.flows.operators.party import adopted, ending, note
 from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()
 
 RING_SECONDS = 30.0
 TALK_SECONDS = 900.0
+TAKE_OVER_SECONDS = 5.0
+"""After a restart the other one of two who talk is met again by then."""
 
 
 async def with_resident(talk: Conversation, ticket: int, d: Deps) -> None:
     """Let the far end of `talk` speak with the ticket's resident. Returns when the resident is gone, or could not be had.
 
-    Raises `HungUp` when the member of staff hangs up.
+    A resident who talks with an operator is not called away: the member of staff sits down with the two; who talks with a service is
+    left to it. Raises `HungUp` when the member of staff hangs up.
     """
+    if d.operators is not None and await d.operators.join(talk, ticket):
+        return
+    if d.lobby.talks(ticket):
+        await talk.say(wording.RESIDENT_TALKS)
+        return
     async with d.lobby.meet(ticket) as waiting:
         if waiting is not None:
             await talk.say(wording.CONNECTING)
@@ -42,6 +52,39 @@ async def with_resident(talk: Conversation, ticket: int, d: Deps) -> None:
         await _call(talk.leg, ticket, state, d)
     except (DialFailed, AttemptExists, TelephonyAway):
         await talk.say(wording.RESIDENT_AWAY)
+
+
+def bridged(history: Sequence[Event], call: str) -> str | None:
+    """With which other call an earlier engine had connected this one, if both were up still."""
+    last = next((e for e in reversed(history) if isinstance(e, CallsBridged) and call in e.calls), None)
+    ended = {event.call for event in history if isinstance(event, CallEnded)}
+    if last is None or ended.intersection(last.calls):
+        return None
+    return next(other for other in last.calls if other != call)
+
+
+async def goes_on(talk: Conversation, ticket: int, d: Deps) -> bool:
+    """After a restart: go on with the talk with the resident that an earlier engine had begun; the two notice nothing.
+
+    False: there was none. Raises `HungUp` when the member of staff hangs up.
+    """
+    other = bridged(await d.store.history(ticket), talk.leg.id)
+    if other is None:
+        return False
+    if (rung := d.phone.adopt(other)) is not None:
+        with suppress(HungUp):
+            async with adopted(ticket, rung, d) as resident:
+                await _together(talk.leg, resident, ticket, d)
+        if talk.leg.hung_up is not None:
+            raise HungUp(talk.leg.hung_up)
+        return True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TAKE_OVER_SECONDS):
+            await d.lobby.comes(ticket, other)
+    async with d.lobby.meet(ticket, other) as caller:
+        if caller is not None:
+            await _together(talk.leg, caller, ticket, d)
+    return caller is not None
 
 
 async def _call(staff: Leg, ticket: int, state: Ticket, d: Deps) -> None:
