@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import multiprocessing
 import os
 import random
+import signal
 import sqlite3
 import statistics
 import time
@@ -19,23 +19,20 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from engine import config
-from engine.app import run as run_engine
 from engine.asterisk.server import AsteriskServer
 from engine.cli.common import settings_of  # noqa: F401 - loaded before the fork, as the command loads it
 from engine.domain.events import DialEnded, DialStarted, Event
 from engine.domain.model import Outcome
-from engine.logs import set_up
 from engine.store import codec
 from tests.crash.far_end import Dialog, FarEnd
 from tests.e2e.harness import PREFIX, ROOT, asterisk_settings
 from tests.fakes.journal import complaints
+from tests.forks import EngineProcess
 from tests.ports import free_base_port
 
 LONG = os.environ.get("DOZVON_CHAOS") == "long"
@@ -101,7 +98,7 @@ class Rig:
     rng: random.Random
     asterisk: AsteriskServer
     far_end: FarEnd
-    process: BaseProcess | asyncio.subprocess.Process | None = None
+    process: EngineProcess | None = None
     token: str = ""
     away: list[tuple[datetime, datetime]] = field(default_factory=list)
     ready_seconds: list[float] = field(default_factory=list)
@@ -121,18 +118,14 @@ class Rig:
         """A new engine, until it says that it is ready."""
         began = time.monotonic()
         self.starts.append(datetime.now(UTC))
-        settings = config.load(environment=self.environment)
-        self.process = FORKS.Process(
-            target=engine_process, args=(settings, self.data_dir.parent / "engine.log")
-        )
-        self.process.start()
+        self.process = EngineProcess({**os.environ, **self.environment}, self.data_dir.parent / "engine.log")
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
             while True:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with client.get(f"{self.console}/readyz") as answer:
                         if answer.status == 200:
                             break
-                if not self.process.is_alive() or time.monotonic() - began > READY_SECONDS:
+                if self.process.returncode is not None or time.monotonic() - began > READY_SECONDS:
                     raise RuntimeError(f"the engine did not start{self.last_words()}")
                 await asyncio.sleep(0.02)
         self.ready_seconds.append(time.monotonic() - began)
@@ -141,8 +134,8 @@ class Rig:
         """`kill -9`, and a new one at once."""
         assert self.process is not None
         died = datetime.now(UTC)
-        self.process.kill()
-        await asyncio.to_thread(self.process.join)
+        self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
         self.kills["engine"] += 1
         await self.start()
         self.away.append((died, datetime.now(UTC)))
@@ -211,20 +204,6 @@ class Rig:
         )
 
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.crash.test_chaos"])
-"""Each new engine is forked from a process that has imported everything: killing is what is tested, not importing."""
-
-
-def engine_process(settings: config.Settings, log: Path) -> None:
-    """`dozvon run`, in a process of its own."""
-    with log.open("ab") as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-    set_up("console", "info")
-    asyncio.run(run_engine(settings))
-
-
 @contextlib.asynccontextmanager
 async def rig(folder: Path) -> AsyncIterator[Rig]:
     base_port, data_dir, rng = free_base_port(), folder / "var", random.Random(SEED)
@@ -243,9 +222,9 @@ async def rig(folder: Path) -> AsyncIterator[Rig]:
         try:
             yield made
         finally:
-            if made.process is not None and made.process.is_alive():
-                made.process.kill()
-                await asyncio.to_thread(made.process.join)
+            if made.process is not None and made.process.returncode is None:
+                made.process.send_signal(signal.SIGKILL)
+                await made.process.wait()
 
 
 async def test_killed_again_and_again(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -29,6 +28,7 @@ from engine.asterisk.server import AsteriskServer
 from engine.asterisk.settings import AsteriskSettings
 from engine.demo.softphones import Call, Phone, PhoneNetwork, Resident
 from engine.secrets import load_or_create_secrets
+from tests.forks import EngineProcess
 
 ROOT = Path(__file__).parents[2]
 PREFIX = ROOT / ".cache" / "asterisk"
@@ -127,7 +127,7 @@ class Installation:
     data_dir: Path
     base_port: int
     environment: dict[str, str] = field(default_factory=dict)
-    process: asyncio.subprocess.Process | None = None
+    process: EngineProcess | None = None
     token: str = ""
     same_length_seconds: float = SAME_LENGTH_SECONDS
     """How much shorter or longer than its call a recording may be; `begin` keeps it, tear-down puts it back."""
@@ -178,17 +178,7 @@ class Installation:
 
     async def start(self) -> None:
         """Start the engine and wait until it says that it is ready. Raises `EngineFailedError`."""
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "engine", "run"),
-                cwd=ROOT,
-                env=self.surroundings,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+        self.process = EngineProcess(self.surroundings, self.log)
         began = time.monotonic()
         async with aiohttp.ClientSession() as client:
             while time.monotonic() - began < READY_SECONDS:
@@ -399,7 +389,3 @@ def _items(body: Any) -> list[Json]:
         if name in body:
             return list(body[name])
     raise ValueError(f"no list in {sorted(body)}")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import aiohttp
 
-from tests.e2e.harness import _die_with_parent
+from tests.forks import die_with_parent
 from tests.ports import free_ports
 
 BEARERBOX, SMSBOX = "/usr/sbin/bearerbox", "/usr/sbin/smsbox"
@@ -236,7 +236,7 @@ class Kannel:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=quiet,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     async def _listening(self, port: int) -> None:
