@@ -33,6 +33,8 @@ from engine.ports import Cause, Dial, DialFailed, Leg
 log = structlog.get_logger()
 
 KEY_WAIT_SECONDS = 6.0
+SETTLE_SECONDS = 0.3
+"""Between putting down what an earlier engine left ringing and ringing that phone anew: a CANCEL and an INVITE may overtake each other."""
 ASKINGS = 3
 ANY_KEY = "0123456789*#"
 REASON_WAIT_SECONDS = 4.0
@@ -84,6 +86,7 @@ class Attempt:
             return self._ended(d, Outcome.CANCELLED)
         except AttemptExists:
             await d.phone.hang_up(self.ring.attempt)
+            await asyncio.sleep(SETTLE_SECONDS)
             return self._ended(d, Outcome.LOST)
         except TelephonyAway:
             return self._ended(d, Outcome.FAILED)

@@ -47,7 +47,7 @@ from engine.domain.policy import Target, TargetKind
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
 from engine.flows.deps import Deps
-from engine.flows.dialout import Attempt
+from engine.flows.dialout import SETTLE_SECONDS, Attempt
 from engine.ports import Leg
 
 log = structlog.get_logger()
@@ -130,7 +130,7 @@ class Walker:
         ticket = Ticket.of(history)
         batch: list[Event] = []
         effects: list[Callable[[], None]] = []
-        mine, stopping = set(self.live), set(self.stopping)
+        mine, stopping, silenced = set(self.live), set(self.stopping), False
         facts = list(self.facts)
         for fact in facts:
             _take(state, ticket, batch, fact)
@@ -153,6 +153,7 @@ class Walker:
                         )  # its intent is on disk; a leg that is up must have an owner
                     else:
                         await self._silence(attempt)
+                        silenced = True
                         taken = state.accepted is not None and state.accepted.attempt == attempt
                         outcome = Outcome.ACCEPTED if taken else Outcome.LOST
                         _take(state, ticket, batch, DialEnded(at=now, attempt=attempt, outcome=outcome))
@@ -177,6 +178,8 @@ class Walker:
         del self.facts[: len(facts)]
         if batch:
             self.d.reached("walker.committed")
+        if silenced and effects:
+            await asyncio.sleep(SETTLE_SECONDS)
         for effect in effects:
             effect()
         if effects:
