@@ -1,12 +1,35 @@
-"""What tests of several folders share: one real Asterisk, one telephone network and one engine for the whole session."""
+"""What tests of several folders share: one real Asterisk, one telephone network and one engine for each test process."""
 
-from tests.e2e.fixtures import (  # noqa: F401 - pytest finds fixtures and hooks by their names here
+import pytest
+
+from tests.e2e.fixtures import (  # noqa: F401 - pytest finds fixtures by their names here
     asterisk,
     installation,
+    mark_who_shares,
     people,
-    pytest_collection_modifyitems,
     session_asterisk,
     session_installation,
     session_network,
     told,
 )
+
+LONGEST = (
+    "test_operators",
+    "test_hotline",
+    "test_failpoints",
+    "test_disk_and_ports",
+    "test_chaos",
+    "test_demo",
+)
+"""Files that take a minute and more: they begin first, so that no process is left alone with one of them at the end."""
+FOLDERS = ("crash", "e2e", "contract", "property", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first; everything else in its order."""
+    mark_who_shares(items)
+    items.sort(key=lambda item: (_place(LONGEST, item.path.stem), _place(FOLDERS, item.path.parent.name)))
+
+
+def _place(among: tuple[str, ...], name: str) -> int:
+    return among.index(name) if name in among else len(among)

@@ -28,7 +28,7 @@ from tests.ports import free_base_port
 SHARED = {"people", "installation", "told"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def mark_who_shares(items: list[pytest.Item]) -> None:
     """Whoever uses what the session shares runs on the session's event loop."""
     for item in items:
         if SHARED & set(getattr(item, "fixturenames", ())):
