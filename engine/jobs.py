@@ -27,7 +27,7 @@ from engine.speech import SpokenVoice
 
 log = structlog.get_logger()
 
-STAND_IN_EVERY_SECONDS = 5
+STAND_IN_EVERY_SECONDS = 2
 NUMBERS_EVERY_SECONDS = 10
 DEADLINES_EVERY_SECONDS = 15
 DIGEST_EVERY_SECONDS = 60

@@ -74,6 +74,8 @@ async def left_behind(installation: Installation) -> list[str]:
 async def recordings(installation: Installation, calls: list[Call]) -> list[str]:
     """Each answered call has a recording of its length, with speech in it on the sides that spoke."""
     answered = [call for call in calls if call.seconds > SAME_LENGTH_SECONDS and call.over]
+    if not answered:
+        return []
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
         attached = await _attached(installation)

@@ -47,7 +47,7 @@ STOP_SECONDS = 8.0
 EVENT_SECONDS = 15.0
 POLL_SECONDS = 0.04
 SAME_LENGTH_SECONDS = 0.3
-RTP_PORTS = 200
+RTP_PORTS = 500
 SHORT_FALLBACK = {
     "fallback_silence_seconds": 1,
     "fallback_message_seconds": 10,

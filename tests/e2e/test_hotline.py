@@ -25,8 +25,6 @@ from tests.e2e.harness import DID, ROOT, Installation, Json, People
 DEMO = load_company(ROOT / "engine" / "demo" / "company", ROOT / "escalation_policies").company
 RESIDENT = "+79160000042"
 GAP = 0.35
-VOICES = 6
-"""Twenty are called in virtual time; twenty softphones at once are more than two cores bear."""
 
 
 async def call(installation: Installation, people: People, caller: str = RESIDENT) -> tuple[Call, int]:
@@ -207,31 +205,6 @@ async def test_a_break_is_rung_back_within_ten_seconds(installation: Installatio
 
 def seconds(one: Json, other: Json) -> float:
     return (datetime.fromisoformat(other["at"]) - datetime.fromisoformat(one["at"])).total_seconds()
-
-
-async def test_calls_at_once_from_one_number_are_one_ticket(
-    installation: Installation, people: People
-) -> None:
-    staff(people, taken=False)
-    uri = f"sip:{DID}@127.0.0.1:{installation.base_port}"
-
-    async def one() -> Call:
-        each = await people.resident.calls(uri, timeout=60)
-        return await each.presses("1")
-
-    made = await asyncio.gather(*(one() for _ in range(VOICES)))
-    ticket = await installation.wait_ticket()
-    await installation.wait_event(ticket, "NumberTold", 60)  # else we would ring back
-    await installation.post(f"/api/v1/tickets/{ticket}/accept", {"contact": "director"})
-    await asyncio.gather(*(one.hangs_up() for one in made))
-    async with asyncio.timeout(20):
-        while len(of(await installation.events(ticket), "CallEnded")) < VOICES:
-            await asyncio.sleep(0.2)
-    (only,) = await installation.tickets()
-    events = await installation.events(only["number"])
-    assert len([e for e in of(events, "CallStarted") if e["kind"] == "resident"]) == VOICES
-    assert len(of(events, "EscalationStarted")) == 1
-    await recorded(installation, ticket)
 
 
 async def test_killed_in_the_menu_the_talk_goes_on(installation: Installation, people: People) -> None:

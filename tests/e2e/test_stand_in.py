@@ -11,8 +11,8 @@ from engine.domain.wording import FALLBACK
 from tests.e2e.harness import DID, POLL_SECONDS, Installation, Json, People, russian_prompt
 
 SPEECH = russian_prompt("vm-goodbye")
-TAKEN_OVER_SECONDS = 20.0
-"""Two seconds on an idle machine."""
+TAKEN_OVER_SECONDS = 10.0
+"""What is promised. They are there when the engine says that it is ready; one that ends after that is three seconds later."""
 PATIENCE_SECONDS = 20.0
 HASTY, LATE = "+79160000043", "+79160000044"
 

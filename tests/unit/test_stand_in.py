@@ -6,10 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from engine.asterisk.stand_in import AsteriskStandIn
-from engine.domain.events import Accepted, CallEnded, CallStarted, Classified
+from engine.domain.company import Company
+from engine.domain.events import Accepted, CallEnded, CallStarted, Classified, Event
 from engine.domain.model import CallKind, Urgency, Via
 from engine.domain.wording import FALLBACK
+from engine.flows.deps import Deps
 from engine.flows.records import stand_in
 from engine.ports import Sound, StoodInCall, StoodInLeg
 from tests.fakes.time import virtual
@@ -134,3 +138,20 @@ async def test_whom_nobody_answered_is_an_emergency() -> None:
         await stand_in.take_over(notes, town.d)
         assert town.events(1001, Classified)[0].urgency is Urgency.EMERGENCY
         assert (await town.until(1001, Accepted)).contact == "plumber1"
+
+
+@virtual
+async def test_one_call_that_cannot_be_told_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, story = Notes(), stand_in._story
+
+    def odd(call: StoodInCall, company: Company, d: Deps) -> list[Event]:
+        if call.id == "odd":
+            raise ValueError("nobody foresaw this")
+        return story(call, company, d)
+
+    monkeypatch.setattr(stand_in, "_story", odd)
+    notes.left += [replace(CALL, id="odd"), CALL]
+    async with Town.at_work() as town:
+        assert await stand_in.take_over(notes, town.d) == 1
+        assert [call.id for call in notes.left] == ["odd"]  # and is tried again
+        assert town.events(1001, Accepted)

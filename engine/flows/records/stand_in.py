@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import structlog
 
 from engine.domain.company import Company
+from engine.domain.errors import DozvonError
 from engine.domain.events import (
     Accepted,
     CallAnswered,
@@ -31,22 +32,29 @@ async def take_over(stand_in: StandIn, d: Deps) -> int:
     """Turn every call that the dialplan has finished by itself into a ticket; returns how many. Again: only what is new."""
     taken = 0
     for call in await stand_in.calls():
-        company = d.company_of_did(call.did) or next(iter(d.companies()), None)
-        if company is None:
-            log.error(
-                "a call was taken while the engine was away, and no company is configured", call=call.id
-            )
-            continue
-        story = _story(call, company, d)
-        ticket = await d.store.ticket_of_call(call.id)
-        if ticket is None:
-            ticket = await d.store.open_ticket(story, key=call.id)
-        else:
-            await _add(ticket, call.id, story, d)
-        await stand_in.forget(call.id)
-        log.warning("a call was taken while the engine was away", ticket=ticket, call=call.id)
-        taken += 1
+        try:
+            taken += await _take_over(call, stand_in, d)
+        except (DozvonError, OSError):
+            raise  # the store is away, or the disk is full: all of them, later
+        except Exception:
+            log.exception("a call that was taken while the engine was away cannot be told", call=call.id)
     return taken
+
+
+async def _take_over(call: StoodInCall, stand_in: StandIn, d: Deps) -> bool:
+    company = d.company_of_did(call.did) or next(iter(d.companies()), None)
+    if company is None:
+        log.error("a call was taken while the engine was away, and no company is configured", call=call.id)
+        return False
+    story = _story(call, company, d)
+    ticket = await d.store.ticket_of_call(call.id)
+    if ticket is None:
+        ticket = await d.store.open_ticket(story, key=call.id)
+    else:
+        await _add(ticket, call.id, story, d)
+    await stand_in.forget(call.id)
+    log.warning("a call was taken while the engine was away", ticket=ticket, call=call.id)
+    return True
 
 
 async def _add(ticket: int, call: str, story: list[Event], d: Deps) -> None:
