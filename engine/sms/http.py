@@ -50,6 +50,7 @@ class HttpProvider:
             **account.words,
             "url": account.url,
             "sender": account.sender,
+            "sender_bare": account.sender.removeprefix("+"),
             "to": message.number.lstrip("+"),
             "to_plus": message.number,
             "text": message.body,

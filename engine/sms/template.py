@@ -1,8 +1,8 @@
 """A provider described by a YAML file: how to send, what its answers mean, how its calls to us are read.
 
 In every text of `send`, `probe` and `signature`, `{name}` is replaced: by a credential or an option of the configuration, or by
-`{url}`, `{sender}`, `{to}` (digits), `{to_plus}` (E.164), `{text}`, `{id}` (our id), `{report_url}` (where a report on this text is
-awaited), `{hook_url}` (the same without the text's id).
+`{url}`, `{sender}`, `{sender_bare}` (without a leading plus), `{to}` (digits), `{to_plus}` (E.164), `{text}`, `{id}` (our id),
+`{report_url}` (where a report on this text is awaited), `{hook_url}` (the same without the text's id).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 SHIPPED = Path(__file__).parent / "providers"
 _HOLE = re.compile(r"\{(\w+)\}")
-OWN = frozenset({"url", "sender", "to", "to_plus", "text", "id", "report_url", "hook_url"})
+OWN = frozenset({"url", "sender", "sender_bare", "to", "to_plus", "text", "id", "report_url", "hook_url"})
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ from engine.domain.texts import TextRules
 from engine.flows.deps import Deps
 from engine.flows.texts.texting import Post
 from engine.ports import Delivery, Incoming, Message, Report, Texts
+from engine.sms import yeastar
 from engine.sms.setup import Configured, open_texts
 from engine.store import Store
 from tests.e2e import kannel
@@ -285,12 +286,20 @@ class YeastarWorld:
     def __init__(self, texts: Texts, port: int) -> None:
         self.texts, self.port = texts, port
         self.heard: list[Report | Incoming] = []
+        self.spans = {"2": "Power on, Provisioned, Up, Active,Standard"}
+        self.sent_by: list[str] = []
         self._arrived: list[tuple[str, str]] = []
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def comes_back(self) -> None:
+    async def opens(self) -> None:
         self._server = await asyncio.start_server(self._talk, "127.0.0.1", self.port)
+
+    async def comes_back(self) -> None:
+        await self.opens()
+        await self.is_up()
+
+    async def is_up(self) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
             while set((await self.texts.probe()).values()) != {None}:
                 await asyncio.sleep(0.05)
@@ -322,10 +331,12 @@ class YeastarWorld:
                 if good
                 else "Response: Error\r\n\r\n"
             )
-        if fields["Action"] != "smscommand":
-            return "Response: Pong\r\n\r\n"
+        if fields["command"] == "gsm show spans":
+            states = "".join(f"GSM span {port}: {said}\r\n" for port, said in self.spans.items())
+            return f"Response: Follows\r\nPrivilege: SMSCommand\r\n{states}--END COMMAND--\r\n\r\n"
         found = re.fullmatch(r'gsm send sms (\d+) (\S+) "(.*)" (\d+)', fields["command"])
         assert found is not None
+        self.sent_by.append(found[1])
         self._arrived.append((found[2], unquote(found[3])))
         said = "Response: Follows\r\nPrivilege: SMSCommand\r\nSMS is being sent\r\n--END COMMAND--\r\n\r\n"
         sent = f"Event: UpdateSMSSend\r\nPrivilege: all,smscommand\r\nID: {found[4]}\r\nStatus: 1\r\n--END SMS EVENT--\r\n\r\n"
@@ -335,10 +346,13 @@ class YeastarWorld:
         return self._arrived
 
     async def writes(self, number: str, body: str) -> None:
+        await self.writes_part(number, body)
+
+    async def writes_part(self, number: str, body: str, index: int = 1, total: int = 1, id: str = "") -> None:
         event = (
-            "Event: ReceivedSMS\r\nPrivilege: all,smscommand\r\nID: \r\nGsmPort: 2\r\n"
-            f"Sender: {number}\r\nRecvtime: 2026-11-21 20:00:00\r\nIndex: 1\r\nTotal: 1\r\nSmsc: +79000000000\r\n"
-            f"Content: {quote_plus(body)}\r\n--END SMS EVENT--\r\n\r\n"
+            f"Event: ReceivedSMS\r\nPrivilege: all,smscommand\r\nID: {id}\r\nGsmSpan: 2\r\n"
+            f"Sender: {number}\r\nRecvtime: 2026-11-21 20:00:00\r\nIndex: {index}\r\nTotal: {total}\r\n"
+            f"Smsc: +79000000000\r\nContent: {quote_plus(body)}\r\n--END SMS EVENT--\r\n\r\n"
         )
         self._writers[-1].write(event.encode())
 
@@ -347,15 +361,16 @@ class YeastarWorld:
 
 
 @asynccontextmanager
-async def with_yeastar(folder: Path) -> AsyncIterator[YeastarWorld]:
+async def with_yeastar(folder: Path, **options: str) -> AsyncIterator[YeastarWorld]:
     [port] = free_ports(1)
-    credentials = {"username": "api", "secret": "secret"}
+    credentials = {"username": "api", "secret": "secret", "pause": "0", **options}
     configured = Configured("gsm", "yeastar", f"ami://127.0.0.1:{port}", "", credentials)
     async with open_texts([configured], "http://127.0.0.1:9", SECRET) as opened:
         world = YeastarWorld(opened.texts, port)
+        await world.opens()
         serving = asyncio.create_task(opened.texts.serve(world.hear))
         try:
-            await world.comes_back()
+            await world.is_up()
             yield world
             await world.goes()
         finally:
@@ -414,6 +429,58 @@ async def test_what_comes_in(world: World) -> None:
         await until(lambda body=body: [m for m in world.heard if isinstance(m, Incoming) and m.body == body])
     messages = [message for message in world.heard if isinstance(message, Incoming)]
     assert {message.number for message in messages} == {"+79000000001"}
+
+
+async def test_a_sim_card_that_is_down_is_passed_over_and_each_has_its_rest(tmp_path: Path) -> None:
+    async with with_yeastar(tmp_path, port="2,3", pause="0.2") as world:
+        world.spans["3"] = "Power on, Provisioned, Up, Active,Standard"
+        began = asyncio.get_running_loop().time()
+        for n in range(4):
+            await world.texts.send(Message(f"1-{n}", "+79000000001", "x", "demo"))
+        assert sorted(world.sent_by) == ["2", "2", "3", "3"]
+        assert asyncio.get_running_loop().time() - began >= 0.2
+        world.spans["2"] = "Power on, Provisioned, Undetected SIM Card, Active,Standard"
+        assert set((await world.texts.probe()).values()) == {None}
+        await world.texts.send(Message("1-9", "+79000000001", "x", "demo"))
+        assert world.sent_by[-1] == "3"
+        world.spans["3"] = "Power off"
+        [wrong] = (await world.texts.probe()).values()
+        assert wrong is not None
+        assert "Undetected SIM Card" in wrong
+        world.spans["3"] = "Power on, Provisioned, Up, Active,Standard"
+        assert set((await world.texts.probe()).values()) == {None}
+
+
+async def test_a_sim_card_with_no_time_is_said_at_once(tmp_path: Path) -> None:
+    """Another provider may have it; nobody is kept waiting in the queue's hands."""
+    async with with_yeastar(tmp_path, pause="100") as world:
+        await world.texts.send(Message("1-1", "+79000000001", "x", "demo"))
+        with pytest.raises(ConnectionError, match="no SIM card is free"):
+            await world.texts.send(Message("1-2", "+79000000001", "x", "demo"))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_long_message_of_a_sim_card_is_joined(tmp_path: Path, first: int) -> None:
+    """The parts share an id, come in any order, and one message is not taken for another's repetition."""
+    async with with_yeastar(tmp_path) as world:
+        await world.writes_part("+79000000001", "\ufeffу подъезда", first + 1, 2, id="244")
+        await world.writes_part("+79000000002", "Да", id="244")
+        await world.writes_part("+79000000001", "\ufeffСтою ", first, 2, id="244")
+        heard = await until(lambda: [m for m in world.heard if isinstance(m, Incoming)][:2][1:])
+        assert (heard[0].number, heard[0].body) == ("+79000000001", "Стою у подъезда")
+        assert len({message.reference for message in world.heard if isinstance(message, Incoming)}) == 2
+
+
+async def test_what_came_of_a_message_is_told_when_its_rest_does_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yeastar, "PARTS_SECONDS", 0.2)
+    monkeypatch.setattr(yeastar, "ENQUIRE_SECONDS", 0.1)
+    async with with_yeastar(tmp_path) as world:
+        await world.writes_part("+79000000001", "1 ", 1, 2, id="7")
+        [message] = await until(lambda: world.heard)
+        assert isinstance(message, Incoming)
+        assert message.body == "1 "
 
 
 # --- the sorting office on a real gateway ------------------------------------------------------------------------------------------
@@ -492,8 +559,19 @@ async def all_delivered(
 
 
 async def test_a_gateway_that_dies_among_messages_loses_none(tmp_path: Path) -> None:
-    """smsbox is killed among 200 texts, then bearerbox, with the engine's office dying in between: all arrive; doubles are counted."""
-    count = 200
+    """smsbox is killed among 200 texts, then bearerbox, with the engine's office dying in between: all arrive; doubles are counted.
+
+    Of the delivery reports, only those may be missing that a dying box was about to tell: bearerbox keeps a report on disk until
+    smsbox has taken it, but smsbox owns it from then until we have answered, and keeps that queue in memory alone; no setting of
+    Kannel's changes it. How many were owed at each death is measured. For what matters the office asks again by itself: an urgent
+    text without a report goes by the next provider.
+    """
+    count, owed = 200, 0
+
+    def not_yet_told() -> int:
+        told = {report.text for report in world.heard if isinstance(report, Report)}
+        return len({number for number, _ in world.arrived()}) - len(told)
+
     async with with_kannel(tmp_path) as world, office(world, tmp_path) as (store, open_one):
         tickets = await queued(store, count)
         post = open_one()
@@ -502,6 +580,7 @@ async def test_a_gateway_that_dies_among_messages_loses_none(tmp_path: Path) -> 
                 post.take(ticket, text)
         await until(lambda: len(world.arrived()) >= 20)
         await world.gateway.kill("smsbox")
+        owed += not_yet_told()
         await asyncio.sleep(0.5)
         await world.gateway.start_smsbox()
         await until(lambda: len(world.arrived()) >= 80)
@@ -509,22 +588,25 @@ async def test_a_gateway_that_dies_among_messages_loses_none(tmp_path: Path) -> 
         for ticket, text in await store.unsent_texts():
             post.take(ticket, text)
         await until(lambda: len(world.arrived()) >= 120)
+        await world.gateway.kill("smsbox")
+        owed += not_yet_told()
         await world.gateway.restart_bearerbox()
         everybody = {f"+79000{n:06}" for n in range(count)}
         await until(lambda: {number for number, _ in world.arrived()} == everybody, 60)
         await until(lambda: post.health.waiting == 0)
-        with suppress(TimeoutError):  # a report that the dead smsbox held dies with it
-            await all_delivered(store, tickets, count, 8)
+        with suppress(TimeoutError):
+            await all_delivered(store, tickets, count, 5)
         found = await facts(store, tickets)
         assert TextFailed not in found
-        # What was in the dead office's four hands is either sent again, or was reported on before that.
-        assert count - 4 <= found[TextSent] <= count + 4
+        # What was in the four hands at each of the three deaths is either sent again, or its report said that it had been taken.
+        assert count - 12 <= found[TextSent] <= count + 4
         doubles = len(world.arrived()) - count
         print(
-            f"{count} texts, {doubles} arrived twice, {found[TextDelivered]} reported, {post.health.repeated_reports} again"
+            f"{count} texts, {doubles} arrived twice, {found[TextDelivered]} reported, {owed} were owed at the deaths, "
+            f"{post.health.repeated_reports} again"
         )
         assert doubles <= 12  # at most what each death found in the carriers' hands, and in Kannel's
-        assert found[TextDelivered] >= count // 2
+        assert found[TextDelivered] >= count - owed
 
 
 async def test_a_thousand_at_once_and_an_emergency_overtakes(tmp_path: Path) -> None:

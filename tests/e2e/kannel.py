@@ -209,8 +209,10 @@ class Kannel:
         return whole
 
     async def kill(self, name: str) -> None:
-        """SIGKILL, by its own pid."""
-        process = self.processes.pop(name)
+        """SIGKILL, by its own pid. Nothing if it is dead already."""
+        process = self.processes.pop(name, None)
+        if process is None:
+            return
         if process.returncode is None:
             process.kill()
         await process.wait()

@@ -128,7 +128,7 @@ async def test_what_each_is_asked() -> None:
     async with provider("exolve", TAKEN[5][1]) as (one, server):
         await one.send(MESSAGE)
         assert server.asked[0]["auth"] == "Bearer KEY"
-        assert (server.asked[0]["number"], server.asked[0]["destination"]) == ("+79990000000", "79000000001")
+        assert (server.asked[0]["number"], server.asked[0]["destination"]) == ("79990000000", "79000000001")
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,7 @@ async def test_nobody_there() -> None:
             {"status": "ERROR", "status_code": 301, "status_text": "Неверный пароль"},
         ),
         ("smsaero", {"success": True}, {"success": False, "message": "invalid credentials"}),
+        ("exolve", {"balance": 3520.38, "credit_limit": 0}, None),
     ],
 )
 async def test_probes(template: str, good: Any, bad: Any) -> None:
