@@ -37,6 +37,8 @@ class Bridges:
         """See `Telephony.bridge`."""
         id = PREFIX + "+".join(sorted(leg.id for leg in legs))
         self._ours.add(id)
+        for leg in _channels(legs):
+            leg.quiet.rest()
         made = self._errands.begin(self._make(id, legs), "make-bridge")
         try:
             await asyncio.shield(made)
@@ -52,12 +54,14 @@ class Bridges:
             except Conflict:
                 there = (await self._ari.bridges.get(id)).channels
             missing = [leg.id for leg in legs if leg.id not in there]
+            for leg in _channels(legs):
+                if leg.id in missing:
+                    await leg.quiet.end()
             if missing:
                 await self._ari.bridges.addChannel(id, channel=missing)
         except (NotFound, BadRequest, Conflict, Unprocessable) as error:
-            for leg in legs:
-                if isinstance(leg, AsteriskLeg):
-                    await leg.hear_of_end()
+            for leg in _channels(legs):
+                await leg.hear_of_end()
                 if leg.hung_up is not None:
                     raise HungUp(leg.hung_up) from error
             raise TelephonyAway(str(error)) from error
@@ -67,6 +71,13 @@ class Bridges:
     async def _unmake(self, id: str, made: asyncio.Task[None], legs: Sequence[Leg]) -> None:
         """Returns when the bridge has let go of its channels, so that they can be played to, or when nobody is left to be."""
         await asyncio.wait({made})
+        try:
+            await self._destroy(id, legs)
+        finally:
+            for leg in _channels(legs):
+                leg.quiet.resume()
+
+    async def _destroy(self, id: str, legs: Sequence[Leg]) -> None:
         with self._ari.subscribe(events.bridge(id)) as news:
             gone = not await self._surely(lambda: self._ari.bridges.destroy(id))
             self._ours.discard(id)
@@ -90,6 +101,10 @@ class Bridges:
                 if bridge.id.startswith(PREFIX) and bridge.id not in self._ours and len(bridge.channels) < 2:
                     log.info("a bridge of an earlier engine was ended", bridge=bridge.id)
                     await self._surely(lambda id=bridge.id: self._ari.bridges.destroy(id))  # type: ignore[misc]
+
+
+def _channels(legs: Sequence[Leg]) -> list[AsteriskLeg]:
+    return [leg for leg in legs if isinstance(leg, AsteriskLeg)]
 
 
 async def _destroyed(news: Subscription) -> None:

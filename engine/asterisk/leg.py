@@ -19,6 +19,7 @@ from .ari import events, model
 from .ari.client import AriClient
 from .ari.errors import AriError, Conflict, NotFound, Unavailable, WrongState
 from .errands import Errands
+from .quiet import Quiet
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,7 @@ class AsteriskLeg:
         """The end fell into a gap of the events: its cause is not known."""
         self.request: asyncio.Task[Any] | None = None
         """The originate that makes this channel."""
+        self.quiet = Quiet(ari, errands, id, lambda: self.answered and self.hung_up is None)
         self._ari = ari
         self._errands = errands
         self._forget = forget
@@ -77,6 +79,8 @@ class AsteriskLeg:
             case model.StasisStart(args=args, channel=channel):
                 self.entered.add(args[0] if args else "")
                 self.met(channel)
+                if "recorded" in args[:1]:
+                    self.quiet.begin()
             case model.ChannelStateChange(channel=channel):
                 self.met(channel)
             case model.Dial(dialstatus="RINGING"):
@@ -146,13 +150,14 @@ class AsteriskLeg:
         async with self._asking():
             await self._ari.channels.answer(self.id)
         self.answered = True
+        self.quiet.begin()
 
     async def play(self, *sounds: Sound) -> None:
         self._raise_if_hung_up()
         if not sounds:
             return
         playback = uuid4().hex
-        with self._listening(playback):
+        with self.quiet.broken(), self._listening(playback):
             request = self._ari.channels.play(self.id, media=sounds, playbackId=playback)
             asked = self._errands.begin(request, "play")
             try:
@@ -240,6 +245,8 @@ class AsteriskLeg:
 
     async def hand_over(self) -> None:
         async with self._asking():
+            self.quiet.rest()
+            await self.quiet.end()
             await self._ari.channels.continueInDialplan(
                 self.id, context=FALLBACK_CONTEXT, extension="s", priority=1
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -420,6 +421,27 @@ async def test_two_legs_talk_while_the_block_lasts(world: World) -> None:
         await resident.play(world.sound(0.2))
         await anna.play(world.sound(0.2))
     await far.ended(SOON)
+
+
+async def test_every_second_is_recorded_whatever_is_pressed(world: World) -> None:
+    """Nobody speaks and nothing is played: a meter's reading is keyed in. Before a talk, and again when it is over."""
+    reading, gap = "012#", 0.2
+    world.phone(ANNA).answers()
+    far = await world.calls(RESIDENT)
+    async with await comes_in(world) as resident:
+        await resident.answer()
+        began = time.monotonic()
+        await far.presses(reading, gap=gap)
+        async with world.telephony.dial(dial()) as anna, world.telephony.bridge(resident, anna):
+            assert await world.bridges() == 1
+        await far.presses(reading, gap=gap)
+        assert [await resident.key(SOON) for _ in 2 * reading] == [*2 * reading]
+        seconds = time.monotonic() - began
+        await far.hangs_up()
+        await resident.ended()
+    async with asyncio.timeout(SOON):  # until the file is closed
+        while (recorded := world.recorded(resident.id)) is not None and recorded < seconds - 0.3:
+            await asyncio.sleep(0.05)
 
 
 async def test_three_legs_talk(world: World) -> None:

@@ -18,6 +18,7 @@ from engine.asterisk.server import AsteriskServer, AsteriskSettings, Trunk, demo
 from engine.asterisk.telephony import AsteriskTelephony
 from engine.demo.script import TakesCalls
 from engine.ports import Sound, Telephony
+from engine.recordings.legs import read_leg
 from tests.fakes.network import FakeNetwork
 from tests.fakes.telephony import FakeTelephony
 from tests.ports import free_base_port
@@ -50,6 +51,10 @@ class World(Protocol):
     async def calls(self, number: str) -> FarCall: ...
     def sound(self, seconds: float) -> Sound: ...
     async def bridges(self) -> int: ...
+    def recorded(self, leg: str) -> float | None:
+        """Seconds on the shorter side of a leg's recording; None in a world where nothing is recorded."""
+        ...
+
     async def engine_restarts(self) -> None:
         """The engine is killed, its channels stay; `telephony` is that of a new one."""
         ...
@@ -78,6 +83,9 @@ class FakeWorld:
 
     async def bridges(self) -> int:
         return len(self.network.bridges)
+
+    def recorded(self, leg: str) -> None:
+        return None
 
     async def engine_restarts(self) -> None:
         self.telephony.dies()
@@ -135,6 +143,9 @@ class AsteriskWorld:
 
     async def bridges(self) -> int:
         return len(await self.ari.bridges.list())
+
+    def recorded(self, leg: str) -> float:
+        return min(read_leg(path).seconds for path in self.server.settings.live_dir.rglob(f"{leg}-*.wav"))
 
     async def forget(self) -> None:
         await self.network.reset()
