@@ -296,6 +296,7 @@ class AsteriskTelephony:
         try:
             await self._ari.applications.filter(self._ari.app, filter={"disallowed": NOISE})
             channels = {channel.id: channel for channel in await self._ari.channels.list()}
+            talking = {channel for bridge in await self._ari.bridges.list() for channel in bridge.channels}
         except AriError as error:
             log.warning("channels could not be listed", reason=str(error))
             await asyncio.sleep(RETRY_SECONDS)
@@ -312,6 +313,9 @@ class AsteriskTelephony:
                 self._errands.begin(amd.end(self._ari, channel.id), "end-amd")  # nobody waits for its opinion
             elif args:
                 self._enters(channel, args)
+        for leg in self._legs.values():
+            if leg.id not in talking:
+                leg.quiet.begin()
         return None
 
     def _arguments(self, channel: model.Channel) -> list[str]:

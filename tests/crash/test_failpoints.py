@@ -27,7 +27,8 @@ PERSISTENT_SECONDS = 2.0
 MENU = "cause.emergency"
 OVERLAP_SECONDS = 0.1
 STARVED_SECONDS = 3.0
-"""An engine that starts takes the processor from the softphones' clocks: what they did not send cannot be recorded."""
+"""An engine that starts takes the processor from the softphones' clocks. While there is none nothing is played to them either, and where
+nothing comes and nothing goes nothing is recorded; what then comes in a burst MixMonitor drops in part."""
 LIVES = {
     "the resident's call": (
         "hotline.ticket_opened",

@@ -19,9 +19,6 @@ from engine.domain.wording_hotline import words
 from engine.files.company import load_company
 from tests.e2e.harness import DID, ROOT, Installation, Json, People
 
-# Many keys are pressed while something is played: Asterisk drops the caller's sound for the length of each key, and where nothing is
-# played either, the recording is shorter by that long, which the tear-down would call a flaw.
-
 DEMO = load_company(ROOT / "engine" / "demo" / "company", ROOT / "escalation_policies").company
 RESIDENT = "+79160000042"
 GAP = 0.35

@@ -24,8 +24,6 @@ RESIDENT, NEIGHBOUR = "+79160000042", "+79160000043"
 COMPANY = "Управляющая компания «Демо»"
 SOON = 40.0
 HEARD_SECONDS = 10.0
-SAME_LENGTH_SECONDS = 1.0
-"""On a busy machine Asterisk begins a recording later than the telephone counts."""
 QUICK = {"WRAP_UP": "1s", "RING_FOR": "5s", "REST_AFTER_MISS": "2s", "OFFER_EVERY": "14s"}
 WATER: Json = {
     "company": "demo",
@@ -98,7 +96,6 @@ async def office(session_installation: Installation, people: People) -> AsyncIte
     """An engine with quick rules; the desk phone is registered by digest, with the password of secrets.json."""
     installation = session_installation
     await installation.begin(**{f"DOZVON_OPERATORS_{name}": value for name, value in QUICK.items()})
-    installation.same_length_seconds = SAME_LENGTH_SECONDS
     people.network.accept_key = installation.accept_key
     secret = json.loads((installation.data_dir / "secrets.json").read_text())["desk_phones"]["operator1"]
     registrar = f"127.0.0.1:{installation.base_port}"
