@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -150,6 +151,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             recordings=recordings,
             texts=texts.texts,
             link=links.to if settings.sms.links else lambda _: None,
+            engine=f"{socket.gethostname()}:{settings.inside()}",
             texting=_text_rules(settings),
             clock=clock,
             companies=folders,

@@ -239,6 +239,13 @@ class Store(Protocol):
         """(ticket, call) of every `CallStarted` that has no `CallEnded`: what a crash left open."""
         ...
 
+    async def claim(self, what: str, owner: str, seconds: float) -> bool:
+        """Make `what` (a thing that must not be done twice) `owner`'s for so long, by the database's clock.
+
+        False: another has it, and may be about it. Its owner may claim it again, to have it longer. Raises `StoreFailed`.
+        """
+        ...
+
     async def unsent_texts(self) -> Sequence[tuple[int, str]]:
         """(ticket, text) of every `TextQueued` that was neither sent nor failed."""
         ...

@@ -125,6 +125,8 @@ class Deps:
     """The longest that one robocall may talk."""
     message_seconds: float = 120.0
     """The longest message that a resident may leave."""
+    engine: str = "engine"
+    """What this engine is called among those that share its database; the same after a restart."""
     texting: TextRules = USUAL_RULES
     """How patiently texts are sent."""
     link: Callable[[str], str | None] = lambda _: None

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engine.domain.errors import NotKnown, StoreInUse
 from engine.domain.events import Event, MeterRead, TicketOpened
-from engine.store import codec, engines, projecting
+from engine.store import claims, codec, engines, projecting
 from engine.store.accounts import Accounts
 from engine.store.hub import Hub
 from engine.store.listener import Listener
@@ -48,6 +48,7 @@ class Store:
         self._hub = hub
         self._listener = listener
         self._guest = guest
+        self._own_claims = claims.OwnClaims()
         self.read = Reader(engine)
         self.accounts = Accounts(engine, self.do)
 
@@ -82,6 +83,8 @@ class Store:
                 await stack.enter_async_context(_running(listener.run(), "store-listener", listener.close))
                 await listener.ready()
             await stack.enter_async_context(_running(writer.run(), "store-writer", writer.close))
+            if listener is not None:
+                await writer.do(claims.sweep)
             yield cls(read_engine, writer, timelines, hub, listener, guest=guest)
 
     async def open_ticket(self, events: Sequence[Event], key: str | None = None) -> int:
@@ -182,6 +185,13 @@ class Store:
             await self._listener.caught_up()  # or what was committed just before would be told as new
         async with self._hub.feed() as events:
             yield events
+
+    async def claim(self, what: str, owner: str, seconds: float) -> bool:
+        """See `ports.Store.claim`."""
+        self._may_append()
+        if self._listener is None:
+            return self._own_claims.claim(what, owner, seconds)
+        return await self._writer.do(lambda connection: claims.claim(connection, what, owner, seconds))
 
     async def do(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Carry out any other writing in a transaction of its own; committed when this returns. Raises `StoreFailed`."""

@@ -165,6 +165,16 @@ counters = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("what", sa.Text, primary_key=True),
+    _text("owner", always=True),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Index(None, "until"),
+)
+"""Used where several engines share the database. `until` is microseconds since 1970 by the database's own clock."""
+
 users = sa.Table(
     "users",
     metadata,

@@ -339,6 +339,23 @@ async def test_unsent_texts_are_those_that_nobody_took(store: Any) -> None:
     assert list(await store.unsent_texts()) == [(ticket, "t1"), (ticket, "t3")]
 
 
+async def test_a_claim_has_one_owner_until_it_ends(store: Any) -> None:
+    assert await store.claim("text 1-1", "one", 60)
+    assert not await store.claim("text 1-1", "two", 60)
+    assert await store.claim("text 1-2", "two", 60)
+    assert await store.claim("text 1-1", "one", 0.05)  # its owner may have it longer, or shorter
+    async with asyncio.timeout(10):
+        while not await store.claim("text 1-1", "two", 60):
+            await asyncio.sleep(0.02)
+    assert not await store.claim("text 1-1", "one", 60)
+
+
+async def test_of_many_who_claim_at_once_one_has_it(store: Any) -> None:
+    for n in range(20):
+        had = await asyncio.gather(*(store.claim(f"text {n}", f"engine {who}", 60) for who in range(5)))
+        assert had.count(True) == 1
+
+
 async def test_escalating_are_the_walks_that_are_not_over(store: Any) -> None:
     quiet = await store.open_ticket([opened()])
     walked = await store.open_ticket([opened(), Classified(at=NOON, urgency=Urgency.EMERGENCY), started()])

@@ -329,6 +329,19 @@ async def test_two_engines_share_a_database(shared: str) -> None:
                     assert told == (ticket, place + 1, history[place])
 
 
+async def test_of_two_engines_one_sends_a_text(shared: str) -> None:
+    async with Store.open(shared) as one, Store.open(shared) as two:
+        for n in range(50):
+            had = await asyncio.gather(
+                *(store.claim(f"text {n}", name, 60) for name, store in (("one", one), ("two", two)))
+            )
+            assert had.count(True) == 1
+        assert await one.claim("text 99", "one", 0.1)
+        async with asyncio.timeout(10):
+            while not await two.claim("text 99", "two", 60):  # the first is dead, by the database's clock
+                await asyncio.sleep(0.02)
+
+
 async def _race(store: Store, ticket: int, who: int) -> int:
     """How many of three appends this appender won."""
     wins = 0

@@ -34,6 +34,7 @@ class MemoryStore:
         self.timelines: dict[int, list[Event]] = {}
         self.fail_next = 0
         self._keys: dict[str, int] = {}
+        self._claims: dict[str, tuple[str, float]] = {}
         self._walks: dict[int, Walk] = {}
         self._tickets: dict[int, tuple[Ticket, int]] = {}
         self._grown: set[asyncio.Future[None]] = set()
@@ -107,6 +108,14 @@ class MemoryStore:
                 elif isinstance(event, CallEnded):
                     begun.pop((ticket, event.call), None)
         return sorted(begun, key=lambda place: begun[place].at)
+
+    async def claim(self, what: str, owner: str, seconds: float) -> bool:
+        now = asyncio.get_running_loop().time()
+        held = self._claims.get(what)
+        if held is not None and held[0] != owner and now < held[1]:
+            return False
+        self._claims[what] = owner, now + seconds
+        return True
 
     async def unsent_texts(self) -> Sequence[tuple[int, str]]:
         queued: dict[tuple[int, str], Event] = {}

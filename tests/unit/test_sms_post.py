@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from engine.domain.events import (
@@ -14,6 +17,7 @@ from engine.domain.events import (
     TicketClosed,
     TicketOpened,
 )
+from engine.flows.texts.texting import CLAIM_SECONDS, Post
 from engine.ports import Delivery, Message, Report
 from tests.fakes.texts import Outbox
 from tests.fakes.time import virtual
@@ -233,3 +237,81 @@ async def test_what_is_stuck_is_said_to_the_watchdog() -> None:
         town.outbox.away = set()
         await asyncio.sleep(20)
         assert town.service.post.stuck is None
+
+
+@virtual
+async def test_the_next_provider_may_be_away_for_a_while() -> None:
+    async with Town.at_work() as town:
+        town.outbox.providers, town.outbox.reports = ("one", "two"), True
+        ticket = await ticket_with(town, text(town, "t1"))
+        await town.until(ticket, TextSent)
+        town.outbox.away = {"two"}
+        await town.outbox.report(town.outbox.sent[0], Delivery.FAILED, "one")
+        await asyncio.sleep(120)
+        town.outbox.away = set()
+        assert (await town.until(ticket, TextSent, 2, timeout=60)).provider == "two"
+
+
+@virtual
+async def test_a_bad_report_outlives_the_engine() -> None:
+    """It is on the timeline that the network gave the text back: the next engine goes on from there."""
+    async with Town.at_work() as town:
+        town.outbox.providers, town.outbox.reports = ("one", "two"), True
+        ticket = await ticket_with(town, text(town, "t1"))
+        await town.until(ticket, TextSent)
+        town.outbox.away = {"two"}
+        await town.outbox.report(town.outbox.sent[0], Delivery.FAILED, "one")
+        await town.restart()
+        town.outbox.away = set()
+        assert (await town.until(ticket, TextSent, 2, timeout=10)).provider == "two"
+        await town.outbox.report(town.outbox.sent[0], Delivery.FAILED, "one")  # told again
+        await asyncio.sleep(30)
+        assert town.outbox.sent_by == ["one", "two"]
+
+
+@asynccontextmanager
+async def second_engine(town: Town) -> AsyncIterator[Post]:
+    """Another engine on the same database and the same gateway; its feed is not heard, it is told what there is to send."""
+    post = Post(replace(town.d, engine="second", store=town.store))
+    running = asyncio.create_task(post.run())
+    yield post
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@virtual
+async def test_of_two_engines_one_sends() -> None:
+    async with Town.at_work() as town, second_engine(town) as second:
+        town.outbox.seconds = 0.5
+        ids = [f"t{n}" for n in range(60)]
+        ticket = await ticket_with(town, *(text(town, id) for id in ids))
+        for id in ids:
+            second.take(ticket, id)
+        await town.until(ticket, TextSent, 60)
+        await asyncio.sleep(600)
+        assert sorted(message.id for message in town.outbox.sent) == sorted(ids)
+        assert len(town.events(ticket, TextSent)) == 60
+        assert town.service.post.health.waiting == second.health.waiting == 0
+
+
+@virtual
+async def test_what_a_dead_engine_had_in_hand_is_sent_by_the_other() -> None:
+    async with Town.at_work() as town:
+        await town.store.claim("text t1", "dead", CLAIM_SECONDS)
+        ticket = await ticket_with(town, text(town, "t1"))
+        sent = await town.until(ticket, TextSent)
+        waited = (sent.at - town.events(ticket, TextQueued)[0].at).total_seconds()
+        assert CLAIM_SECONDS <= waited <= CLAIM_SECONDS + 6
+
+
+@virtual
+async def test_of_two_engines_one_sends_again() -> None:
+    """Both know that no report came; the text goes by the next provider once."""
+    async with Town.at_work() as town:
+        town.outbox.providers, town.outbox.reports = ("one", "two", "three"), True
+        ticket = await ticket_with(town, text(town, "t1"))
+        await town.until(ticket, TextSent)
+        async with second_engine(town):
+            await town.until(ticket, TextSent, 2)
+            await asyncio.sleep(30)
+            assert town.outbox.sent_by == ["one", "two"]

@@ -32,6 +32,8 @@ PROBE_AGAIN = timedelta(seconds=10)
 """While something is wrong."""
 HAND_OVER_SECONDS = 60.0
 """No provider may take longer than this to answer; its own time-outs are shorter."""
+CLAIM_SECONDS = HAND_OVER_SECONDS + 15.0
+"""So long a text is its engine's own; whoever shares the database sends it after that, if it is not sent by then."""
 REMEMBER_FOR = timedelta(days=3)
 """Reports that come later than this are not waited for after a restart."""
 REFERENCES_KEPT = 100_000
@@ -61,8 +63,9 @@ class Post:
         self._order = count()
         self._waiting: dict[str, tuple[int, Lane, datetime]] = {}
         self._tries: dict[str, int] = {}
-        self._again: dict[str, str | None] = {}
-        """Texts to be sent by another provider, with what the network said of the last one (None: nothing, for too long)."""
+        self._again: dict[str, tuple[int, str | None]] = {}
+        """Texts to be sent once more, by another provider: how often they were sent by then, and what the network said of the last time
+        (None: nothing, for too long)."""
         self._handing: dict[str, asyncio.Future[None]] = {}
         self._references: dict[tuple[str, str], tuple[int, str]] = {}
         self._reported_parts: dict[str, set[str]] = {}
@@ -179,7 +182,9 @@ class Post:
     def _later(self, ticket: int, text: str, seconds: float) -> None:
         async def come_back() -> None:
             await asyncio.sleep(seconds)
-            if text in self._waiting:
+            if text in self._again:
+                self._queue.put_nowait((Lane.URGENT, next(self._order), ticket, text))
+            elif text in self._waiting:
                 self._put(self._waiting[text][1], ticket, text)
             else:
                 self.take(ticket, text)
@@ -190,17 +195,21 @@ class Post:
     async def _try(self, ticket: int, text: str) -> float | None:
         """Hand it over if it is still wanted. Returns None when that is settled, or after how many seconds to try again."""
         d = self._d
-        history = await d.store.history(ticket)
+        if self._settled(Fate.of(text, await d.store.history(ticket)), text):
+            return None
+        if not await d.store.claim(f"text {text}", d.engine, CLAIM_SECONDS):
+            return TICK_SECONDS  # another engine is about it
+        history = await d.store.history(ticket)  # it may have been, before
         fate = Fate.of(text, history)
         queued = fate.queued
-        if queued is None or fate.over or (fate.sent and text not in self._again):
+        if queued is None or self._settled(fate, text):
             return None
         now, state = d.clock.now(), Ticket.of(history)
         if not fate.sent and (why := needless(queued, state)):
             await d.store.append(ticket, [TextFailed(at=now, text=text, reason=why)])
             return None
         where = lane(queued, state.urgency)
-        said = self._again.get(text)
+        _, said = self._again.get(text, (0, None))
         message = Message(text, queued.number, queued.body, state.company)
         try:
             handed = await d.texts.send(message, avoid=fate.tried)
@@ -236,6 +245,11 @@ class Post:
             await d.store.append(ticket, [TextFailed(at=now, text=text, reason=said)])
         return None
 
+    def _settled(self, fate: Fate, text: str) -> bool:
+        """Whether there is nothing to send (any more, or again)."""
+        times, _ = self._again.get(text, (0, None))
+        return fate.queued is None or fate.over or len(fate.sent) != times
+
     def _pause(self, text: str) -> float:
         self._tries[text] = tries = self._tries.get(text, 0) + 1
         return PAUSES_SECONDS[min(tries, len(PAUSES_SECONDS)) - 1]
@@ -270,7 +284,7 @@ class Post:
             if await self._d.store.append(ticket, [news], expect=len(history)):
                 self._reported_parts.pop(text, None)
                 if isinstance(news, TextUndelivered):
-                    self._send_again(ticket, text, news.reason)
+                    self._send_again(ticket, text, fate, news.reason)
                 return
 
     async def _place_of(self, report: Report) -> tuple[int, str] | None:
@@ -295,10 +309,10 @@ class Post:
         arrived.add(report.reference)
         return expected <= arrived
 
-    def _send_again(self, ticket: int, text: str, said: str | None) -> None:
+    def _send_again(self, ticket: int, text: str, fate: Fate, said: str | None) -> None:
         """By the next provider, if there is one. `said` is why the last one's was not delivered; None: it has not said anything."""
         waits = text in self._again
-        self._again[text] = said
+        self._again[text] = len(fate.sent), said
         if waits:
             return
         self._queue.put_nowait((Lane.URGENT, next(self._order), ticket, text))
@@ -327,7 +341,7 @@ class Post:
                 for sent in awaited:
                     self._remember(ticket, sent, where)
                 if fate.returned is not None:
-                    self._send_again(ticket, text, fate.returned)
+                    self._send_again(ticket, text, fate, fate.returned)
 
     def _remember(self, ticket: int, sent: TextSent, where: Lane) -> None:
         """By what its reports will name it, and when they are due."""
@@ -354,7 +368,7 @@ class Post:
             fate = Fate.of(text, await self._d.store.history(ticket))
             if not fate.over and fate.tried[-1:] == (provider,) and text not in self._again:
                 log.warning("no delivery report in time", text=text, provider=provider)
-                self._send_again(ticket, text, None)
+                self._send_again(ticket, text, fate, None)
         stuck = {
             ticket
             for ticket, where, since in self._waiting.values()
