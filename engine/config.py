@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from engine.domain.errors import DozvonError
+from engine.domain.finding import Finding
 from engine.files.reading import read_shape
 from engine.files.scalars import Duration, Id
 from engine.files.shapes import Shape
-from engine.files.source import Tree, read_yaml
+from engine.files.source import Keys, Tree, read_yaml
 
 PREFIX = "DOZVON_"
 DEFAULT_FILE = "dozvon.yaml"
@@ -250,21 +251,34 @@ def load(file: Path | None = None, environment: Mapping[str, str] = os.environ) 
             raise ConfigError("\n".join(finding.line_of_text() for finding in findings))
         tree = found
         tree.value = tree.value or {}
-    _override(tree.value, Settings, PREFIX, environment)
+    variables = _override(tree.value, Settings, PREFIX, environment)
     settings, findings, _ = read_shape(Settings, tree)
     if settings is None:
-        raise ConfigError("\n".join(finding.line_of_text() for finding in findings))
+        raise ConfigError("\n".join(_line_of_text(finding, variables) for finding in findings))
     return settings
 
 
-def _override(value: dict[str, Any], shape: type[Shape], prefix: str, environment: Mapping[str, str]) -> None:
-    """Lay the environment over what the file says."""
+def _override(
+    value: dict[str, Any], shape: type[Shape], prefix: str, environment: Mapping[str, str], at: Keys = ()
+) -> dict[Keys, str]:
+    """Lay the environment over what the file says; which variable each value is from now."""
+    variables: dict[Keys, str] = {}
     for name, field in shape.model_fields.items():
-        variable = f"{prefix}{name.upper()}"
+        variable, path = f"{prefix}{name.upper()}", (*at, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, Shape):
             part = value.get(name) or {}
-            _override(part, field.annotation, f"{variable}_", environment)
+            variables |= _override(part, field.annotation, f"{variable}_", environment, path)
             if part:
                 value[name] = part
         elif variable in environment:
             value[name] = environment[variable]
+            variables[path] = variable
+    return variables
+
+
+def _line_of_text(finding: Finding, variables: Mapping[Keys, str]) -> str:
+    """Where the mistake is: in the file, or in a variable of the environment."""
+    for path, variable in variables.items():
+        if finding.path[: len(path)] == path:
+            return f"{variable}: {finding.message}; {finding.mend}"
+    return finding.line_of_text()
