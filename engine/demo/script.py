@@ -12,6 +12,7 @@ Scripts hold no state of a call, so one can be set before the call and changed b
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,14 @@ class Ignore:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """200 OK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """Wait until everybody of a meeting has come as far: what follows happens in the same moment."""
+
+    meeting: asyncio.Barrier
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,19 @@ class NoMore:
 
 
 Step = (
-    Ring | Refuse | Ignore | Answer | Hear | HearPause | Press | PressAcceptKey | Say | Hold | HangUp | NoMore
+    Ring
+    | Refuse
+    | Ignore
+    | Answer
+    | Meet
+    | Hear
+    | HearPause
+    | Press
+    | PressAcceptKey
+    | Say
+    | Hold
+    | HangUp
+    | NoMore
 )
 
 
@@ -164,6 +185,10 @@ class Script(TakesCalls):
         self.steps: tuple[Step, ...] = ()
         self.following: Script | None = None
 
+    def meets(self, meeting: asyncio.Barrier, *, timeout: float = HEARING_SECONDS) -> Script:
+        """Wait for whoever else meets there: the next step of each is done in the same moment."""
+        return self._add(Meet(meeting, timeout))
+
     def hears(self, what: float | Path | str = 0.5, *, timeout: float = HEARING_SECONDS) -> Script:
         """Wait for seconds of speech, for a prompt (`Path`), or for a text that the network's `prompts` can speak."""
         return self._add(Hear(what, timeout))
@@ -215,7 +240,7 @@ class Script(TakesCalls):
             raise ValueError(f"{step} cannot follow {last}: the call is over; begin the next one with .then")
         answered = any(isinstance(each, Answer) for each in self.steps)
         taking = isinstance(step, (Ring, Refuse, Ignore, Answer, NoMore))
-        if taking == answered:
+        if taking == answered and not isinstance(step, Meet):
             state = "after" if answered else "before"
             raise ValueError(f"{step} cannot come {state} the call is answered")
         self.steps += (step,)

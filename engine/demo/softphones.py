@@ -42,6 +42,7 @@ from engine.demo.script import (
     HearPause,
     Hold,
     Ignore,
+    Meet,
     NoMore,
     Press,
     PressAcceptKey,
@@ -365,6 +366,8 @@ async def _do(call: Call, step: Step) -> None:
             call.responds(code)
         case Answer():
             await call.answers()
+        case Meet(meeting, timeout):
+            await asyncio.wait_for(meeting.wait(), timeout)
         case Hear(what, timeout):
             await call.hears(what, timeout=timeout)
         case HearPause(seconds, timeout):

@@ -16,7 +16,7 @@ import sqlite3
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -257,6 +257,15 @@ async def test_killed_again_and_again(tmp_path: Path) -> None:
             assert figures["resumed_p50_seconds"] < RESUME_SECONDS
 
 
+def _lost(timelines: dict[int, list[Event]]) -> Iterator[tuple[datetime, datetime]]:
+    """From when until when each attempt ran that was lost."""
+    for history in timelines.values():
+        began = {e.attempt: e.at for e in history if isinstance(e, DialStarted)}
+        for event in history:
+            if isinstance(event, DialEnded) and event.outcome is Outcome.LOST:
+                yield began[event.attempt], event.at
+
+
 def _told(double: tuple[Dialog, datetime]) -> str:
     """Which call was up, and when the second one came."""
     call, at = double
@@ -268,15 +277,13 @@ def _told(double: tuple[Dialog, datetime]) -> str:
 
 
 def figures_of(world: Rig, timelines: dict[int, list[Event]], wrong: list[str]) -> dict[str, float]:
-    """What is printed. `resumed`: from the start of the new engine to the first fact about a call that the dead one left ringing."""
+    """What is printed. `resumed`: from the start of a new engine to its last word on the calls that the dead one had left ringing."""
     intended = Counter(e.number for h in timelines.values() for e in h if isinstance(e, DialStarted))
-    lost = sorted(
-        e.at for h in timelines.values() for e in h if isinstance(e, DialEnded) and e.outcome is Outcome.LOST
-    )
+    lost = list(_lost(timelines))
     resumed = [
-        (first - start).total_seconds()
-        for start, end in zip(world.starts, [*world.starts[1:], datetime.now(UTC)], strict=True)
-        if (first := next((at for at in lost if start <= at < end), None)) is not None
+        max((end - start).total_seconds() for end in ends)
+        for start, following in zip(world.starts, [*world.starts[1:], datetime.now(UTC)], strict=True)
+        if (ends := [end for began, end in lost if began < start <= end < following])
     ]
     return {
         "kills_of_the_engine": world.kills["engine"],
@@ -290,5 +297,6 @@ def figures_of(world: Rig, timelines: dict[int, list[Event]], wrong: list[str]) 
         "chains_silent": sum("silent for" in each for each in wrong),
         "ready_p50_seconds": round(statistics.median(world.ready_seconds), 2),
         "resumed_p50_seconds": round(statistics.median(resumed), 2) if resumed else 0.0,
+        "resumed_p99_seconds": round(sorted(resumed)[int(len(resumed) * 0.99)], 2) if resumed else 0.0,
         "resumed_max_seconds": round(max(resumed, default=0.0), 2),
     }
