@@ -29,7 +29,8 @@ from engine.domain import wording
 from engine.files.watch import import_company
 from engine.secrets import load_or_create_secrets
 from engine.share import share_dir
-from engine.speech import SpokenVoice, find_engines
+from engine.speech.engines import find_engines
+from engine.speech.voice import SpokenVoice
 from engine.store.store import Store
 
 ROOT = Path(__file__).parents[1]

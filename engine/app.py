@@ -50,8 +50,9 @@ from engine.service import Service
 from engine.share import share_dir
 from engine.sms.setup import Configured, OpenTexts, open_texts
 from engine.sms.template import TemplateError
-from engine.speech import SpokenVoice, find_engines
+from engine.speech.engines import find_engines
 from engine.speech.melody import make_melody
+from engine.speech.voice import SpokenVoice
 from engine.store.store import Store
 from engine.up import ALARM_FILE, HEART_FILE
 from engine.upkeep import Upkeep, recording_folder

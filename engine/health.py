@@ -14,7 +14,7 @@ from engine.files.watch import Companies
 from engine.flows.texts.texting import Post
 from engine.flows.watch.alarm import Alarms
 from engine.flows.watch.watchdog import Probe
-from engine.speech import SpokenVoice
+from engine.speech.voice import SpokenVoice
 from engine.upkeep import Upkeep
 
 log = structlog.get_logger()

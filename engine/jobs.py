@@ -23,7 +23,7 @@ from engine.flows.deps import Deps
 from engine.flows.watch import digest
 from engine.sentry import Addressees, Sentry
 from engine.service import Service
-from engine.speech import SpokenVoice
+from engine.speech.voice import SpokenVoice
 
 log = structlog.get_logger()
 

@@ -10,7 +10,8 @@ import pytest
 
 from engine.domain.errors import VoiceFailed
 from engine.ports import Voice
-from engine.speech import SpokenVoice, find_engines
+from engine.speech.engines import find_engines
+from engine.speech.voice import SpokenVoice
 from tests.fakes.voice import FakeVoice
 
 RHVOICE = Path(__file__).parents[2] / ".cache/rhvoice"

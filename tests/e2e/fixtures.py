@@ -12,7 +12,8 @@ import pytest_asyncio
 from engine.asterisk.server import AsteriskServer
 from engine.demo.softphones import PhoneNetwork
 from engine.domain import wording
-from engine.speech import SpokenVoice, find_engines
+from engine.speech.engines import find_engines
+from engine.speech.voice import SpokenVoice
 from tests.e2e.aftermath import complaints
 from tests.e2e.harness import (
     PREFIX,

@@ -17,7 +17,9 @@ from aiohttp import web
 
 from engine.domain.errors import VoiceFailed
 from engine.ports import Sound
-from engine.speech import Program, RHVoice, Service, SpokenVoice, find_engines, sound, voice
+from engine.speech import sound, voice
+from engine.speech.engines import Program, RHVoice, Service, find_engines
+from engine.speech.voice import SpokenVoice
 from engine.speech.worker import _scheme_string
 
 RHVOICE = Path(__file__).parents[2] / ".cache/rhvoice"
