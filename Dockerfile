@@ -12,8 +12,8 @@ RUN python3 -m venv /opt/dozvon \
  && /opt/dozvon/bin/pip install --no-cache-dir uv \
  && VIRTUAL_ENV=/opt/dozvon /opt/dozvon/bin/uv pip install --no-cache --constraints requirements.lock . \
  && /opt/dozvon/bin/pip uninstall -y uv
-# RHVoice's Russian voices with a free licence; Debian keeps them in non-free because of the others.
-RUN python3 asterisk/fetch.py voices --into /opt/rhvoice
+# RHVoice's Russian and English voices with a free licence; Debian keeps them in non-free because of the others.
+RUN python3 asterisk/fetch.py voices --into /opt/rhvoice && python3 asterisk/fetch.py english --into /opt/rhvoice
 
 FROM debian:forky-slim
 RUN apt-get update \

@@ -10,12 +10,12 @@ BIN := .venv/bin
 CACHE := .cache
 
 .DEFAULT_GOAL := run
-.PHONY: run test demo bench chaos check clean setup lock asterisk voices test-tools python-is-new-enough
+.PHONY: run test demo bench chaos check clean setup lock asterisk voices english test-tools python-is-new-enough
 
 run: setup            ## Asterisk and the engine in the foreground; Ctrl-C stops both
 	@exec $(BIN)/dozvon up $(ARGS)
 
-test: setup test-tools  ## every test; what cannot be installed here is skipped, and said
+test: setup english test-tools  ## every test; what cannot be installed here is skipped, and said
 	@$(PYTEST) -n $(TESTS_AT_ONCE) $(ARGS)
 
 check: .venv/.ready   ## format, lint, types, layers, unit and property tests
@@ -64,6 +64,9 @@ asterisk: | python-is-new-enough
 
 voices: | python-is-new-enough
 	@$(PYTHON) asterisk/fetch.py voices --into $(CACHE)/rhvoice || echo "going on without a voice"
+
+english: voices       ## an English voice (34 MB) beside the Russian ones, for lines with «language: en»
+	@$(PYTHON) asterisk/fetch.py english --into $(CACHE)/rhvoice || echo "going on without an English voice"
 
 python-is-new-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -3,6 +3,7 @@
 
     asterisk/fetch.py asterisk --into .cache/asterisk
     asterisk/fetch.py voices   --into .cache/rhvoice
+    asterisk/fetch.py english  --into .cache/rhvoice     adds an English voice to the Russian ones, for lines with `language: en`
 
 Debian packages are resolved by a private apt configuration (the machine's own mirror, keys and proxy; its own
 package lists and dpkg status), unpacked under a prefix and patched to use the libraries that lie beside them.
@@ -25,9 +26,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from debs import Failed, PrivateApt, Wanted, machine_codename, mirrors, say, unpack
@@ -82,6 +84,9 @@ RHVOICE = Wanted(
     unwanted=_HOST_LIBRARIES,
     components="main contrib non-free",
 )
+ENGLISH = Wanted(packages=("rhvoice-english",), unwanted=(), components="main contrib non-free")
+# The language, and of its voices the woman's whose data is LGPL (CMU ARCTIC); the language first, for a voice needs it.
+ENGLISH_DATA = ("languages/English", "voices/slt")
 FESTIVAL = Wanted(
     packages=("festival", "festvox-ru", "patchelf"),
     unwanted=(*_HOST_LIBRARIES, "adduser", "alsa-utils", "sgml-base", "lsb-base", "debconf", "debconf-2.0"),
@@ -258,6 +263,27 @@ def fetch_rhvoice(part: Path, into: Path, suites: tuple[str, ...]) -> str:
     return f"RHVoice {version} with the voices {', '.join(sorted(voice.name for voice in voices.iterdir()))}"
 
 
+def add_english(into: Path, suites: tuple[str, ...]) -> str | None:
+    """Add an English voice to the RHVoice in `into`; return what it is, in words, or None if it was there."""
+    data = into / "data"
+    if all((data / name).exists() for name in ENGLISH_DATA):
+        return None
+    if not (into / "lib/libRHVoice.so.5").exists():
+        raise Failed(
+            f"{into} has no RHVoice to add an English voice to", "run asterisk/fetch.py voices first"
+        )
+    with tempfile.TemporaryDirectory(prefix=".english.", dir=into) as folder:
+        part = Path(folder)
+        apt = from_some_suite(part, ENGLISH, suites)
+        version = apt.version_of("rhvoice-english")
+        root = unpack(apt.download(ENGLISH.packages), part / "root")
+        for name in ENGLISH_DATA:
+            with suppress(FileExistsError):  # two at the same time
+                (root / "usr/share/RHVoice" / name).rename(data / name)
+        shutil.copytree(root / "usr/share/doc", into / "root/usr/share/doc", dirs_exist_ok=True)
+    return f"RHVoice's English voice slt {version}"
+
+
 def fetch_festival(part: Path, into: Path, suites: tuple[str, ...]) -> str:
     apt = from_some_suite(part, FESTIVAL, suites)
     version = apt.version_of("festival")
@@ -314,18 +340,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("asterisk", "voices"))
+    parser.add_argument("what", choices=("asterisk", "voices", "english"))
     parser.add_argument("--into", type=Path, required=True, help="the prefix to fill")
     parser.add_argument("--suite", help="a Debian suite to take instead of the default one")
     options = parser.parse_args()
     into: Path = options.into.absolute()
-    fetch, default_suites = {
-        "asterisk": (fetch_asterisk, ("forky",)),
-        "voices": (fetch_voices, tuple(dict.fromkeys((machine_codename(), "forky")))),
-    }[options.what]
-    suites = (options.suite,) if options.suite else default_suites
+    default_suites = (
+        ("forky",) if options.what == "asterisk" else dict.fromkeys((machine_codename(), "forky"))
+    )
+    suites = (options.suite,) if options.suite else tuple(default_suites)
+    fetch = fetch_asterisk if options.what == "asterisk" else fetch_voices
     begun = time.monotonic()
     try:
+        if options.what == "english":
+            if added := add_english(into, suites):
+                say(f"voices: {added}; done in {time.monotonic() - begun:.0f} s")
+            return 0
         if is_complete(into):
             return 0
         with fresh_prefix(into) as part:

@@ -97,6 +97,10 @@ async def prepared(voice: SpokenVoice, deps: Deps, sentry: Sentry) -> AsyncItera
         greetings = [wording.greeting(company) for company in deps.companies()]
         fixed = (*wording.fixed_parts(), *_menus(deps), *words("ru").fixed(), *fixed_operator_parts())
         await voice.prepare([*greetings, *fixed])
+        if any(line.language == "en" for company in deps.companies() for line in company.lines):
+            if not voice.speaks("en"):
+                log.warning("a line speaks English and no voice does: run `make english`")
+            await voice.prepare(words("en").fixed(), "en")
         with suppress(VoiceFailed):
             sentry.sound = await voice.speak(wording.alarm_words("loop_stalled", None))
 

@@ -120,7 +120,7 @@ class Conversation:
     async def _speak(self, part: str) -> Sound | None:
         try:
             async with asyncio.timeout(VOICE_SECONDS):
-                return await self._voice.speak(part, self._language)
+                return await self._voice.speak(part, "ru" if _only_russian(part) else self._language)
         except (VoiceFailed, TimeoutError) as error:
             log.error("a sentence could not be spoken and is left out", words=part[:40], error=repr(error))
             return None
@@ -132,3 +132,10 @@ async def _cancelled(task: asyncio.Task[object]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # seen; what mattered was raised where it was awaited
+
+
+def _only_russian(part: str) -> bool:
+    """What has no words in the talk's language: an operator's sentence, a cause without a translation."""
+    return any("а" <= letter <= "я" for letter in part.lower()) and not any(
+        "a" <= letter <= "z" for letter in part.lower()
+    )

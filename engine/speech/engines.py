@@ -15,10 +15,13 @@ from typing import Any
 RHVOICE_VOICE = "elena"
 """Of the voices whose licence allows everything (irina, elena, anna, aleksandr) the one best understood over a telephone line."""
 
+ENGLISH_VOICE = "slt"
+
 
 @dataclass(frozen=True, slots=True)
 class RHVoice:
-    """RHVoice in a prefix that has `lib/libRHVoice.so.5`, `data/` and `config/`."""
+    """RHVoice in a prefix that has `lib/libRHVoice.so.5`, `data/` and `config/`. «slt+elena» is a voice that has another one speak
+    the words of the other language."""
 
     prefix: Path
     voice: str = RHVOICE_VOICE
@@ -81,6 +84,10 @@ def find_engines(prefix: Path, voice: str = RHVOICE_VOICE) -> Sequence[Engine]:
     """The engines that are there, the best first: those in `prefix` (see `asterisk/fetch.py voices`), then those on the PATH."""
     found: list[Engine] = []
     if (prefix / "lib/libRHVoice.so.5").exists():
+        if (
+            prefix / "data/voices" / ENGLISH_VOICE
+        ).is_dir():  # with the Russian one for Russian words amid the English
+            found.append(RHVoice(prefix, f"{ENGLISH_VOICE}+{voice}", ("en",)))
         found.append(RHVoice(prefix, voice))
     if (prefix / "bin/festival").exists():
         libraries = ("--libdir", str(prefix / "festival"))

@@ -78,6 +78,10 @@ class SpokenVoice:
         """Names of the engines that may speak the language, the preferred one first; empty: this voice is mute."""
         return [engine.name for engine in self._able(language)]
 
+    def speaks(self, language: str) -> bool:
+        """Whether an engine is made for the language; another one only reads it as it can."""
+        return any(language in engine.languages for engine in self._engines)
+
     async def speak(self, text: str, language: str = "ru") -> Sound:
         """See `engine.ports.Voice`. A caller that is cancelled leaves the rendering to go on: the next one finds it."""
         return await self._speak(text, language, URGENT)

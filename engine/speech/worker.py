@@ -68,7 +68,7 @@ class _RHVoice:
         return True
 
     def say(self, text: str, voice: str, relative_rate: float) -> Samples:
-        if voice.lower() not in self._engine.voices:
+        if not set(voice.lower().split("+")) <= set(self._engine.voices):
             raise ValueError(f"RHVoice has no voice {voice}; it has {', '.join(self._engine.voices)}")
         self._chunks.clear()
         self._engine.set_params(voice_profile=voice, relative_rate=relative_rate)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.domain.errors import VoiceFailed
-from engine.ports import Voice
-from engine.speech.engines import find_engines
+from engine.ports import Sound, Voice
+from engine.speech.engines import RHVoice, find_engines
 from engine.speech.voice import SpokenVoice
 from tests.fakes.voice import FakeVoice
 
@@ -51,3 +51,29 @@ async def test_another_language_is_spoken_somehow(voice: Voice) -> None:
 async def test_nothing_to_say(voice: Voice, text: str) -> None:
     with pytest.raises(VoiceFailed):
         await voice.speak(text)
+
+
+async def test_english_is_spoken_by_an_english_voice(tmp_path: Path) -> None:
+    """And a Russian address amid it by the Russian one, not left out."""
+    engines = find_engines(RHVOICE)
+    if not any(isinstance(engine, RHVoice) and "en" in engine.languages for engine in engines):
+        pytest.skip("no English voice: run `make english`")
+    async with SpokenVoice(engines, tmp_path).open() as speaking:
+        assert speaking.speaks("en")
+        said = [
+            await speaking.speak(text, "en")
+            for text in ("Your address:", "Your address: улица Ленина, дом пятнадцать.")
+        ]
+        russian = await speaking.speak("Your address:", "ru")
+    english, mixed = (_seconds(sound) for sound in said)
+    assert english > 0.5
+    assert mixed > english + 1.0
+    assert _bytes(said[0]) != _bytes(russian)
+
+
+def _bytes(said: Sound) -> bytes:
+    return Path(said.removeprefix("sound:") + ".wav").read_bytes()
+
+
+def _seconds(said: Sound) -> float:
+    return len(_bytes(said)) / 16_000

@@ -19,6 +19,8 @@ class FakeVoice:
         self.broken = False
         self.asked: list[str] = []
         """Every text that was asked for, in order, as it was given."""
+        self.languages: dict[Sound, str] = {}
+        """In which language each sound was asked for."""
         self._texts: dict[Sound, str] = {}
 
     async def speak(self, text: str, language: str = "ru") -> Sound:
@@ -27,6 +29,7 @@ class FakeVoice:
         if self.broken or not any(letter.isalnum() for letter in words):
             raise VoiceFailed("the fake voice was told to fail, or had nothing to say")
         sound = Sound(f"sound:/fake/{hashlib.sha256(f'{language} {words}'.encode()).hexdigest()[:32]}")
+        self.languages[sound] = language
         if sound not in self._texts:
             if self.seconds:
                 await asyncio.sleep(self.seconds)

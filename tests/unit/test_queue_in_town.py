@@ -256,6 +256,13 @@ async def test_a_shared_pool_serves_each_company_under_its_name_as_skills_allow(
         rang = await office.until(1001, OperatorRang)
         await foreigner.ended()
         assert rang.desk == VERA
+        spoken = {
+            office.voice.languages[one]: office.voice.says(one) for one in foreigner.heard if "fake" in one
+        }
+        assert spoken["en"].isascii()
+        assert spoken["ru"].startswith(
+            ("Ваше место", "Чтобы")
+        )  # what has no translation, by a voice that can say it
         assert office.phone(VERA).history[0].caller_name == "Другая"
         assert office.hears(office.phone(VERA).history[0]).startswith("Другая.")
         await quiet(office)

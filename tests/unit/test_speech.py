@@ -52,7 +52,9 @@ def samples(said: Sound) -> tuple[np.ndarray, wave._wave_params]:
 
 @pytest.fixture
 def rhvoice() -> RHVoice:
-    found = [engine for engine in find_engines(RHVOICE) if isinstance(engine, RHVoice)]
+    found = [
+        engine for engine in find_engines(RHVOICE) if isinstance(engine, RHVoice) and "ru" in engine.languages
+    ]
     if not found:
         pytest.skip("no RHVoice: run asterisk/fetch.py voices --into .cache/rhvoice")
     return found[0]
