@@ -185,6 +185,7 @@ ENGLISH: dict[str, str] = {
     "question.arrival": "have you arrived",
     "question.done": "is the work done",
     "clock.answer": "answer the resident",
+    "clock.process_message": "process the message",
     "clock.localise": "localise the emergency",
     "line.TicketOpened": "Ticket opened: {channel}",
     "line.CallStarted": "{kind}: {who}",

@@ -185,6 +185,7 @@ RUSSIAN: dict[str, str] = {
     "question.arrival": "прибыли ли",
     "question.done": "закончены ли работы",
     "clock.answer": "ответить жителю",
+    "clock.process_message": "обработать сообщение",
     "clock.localise": "локализовать аварию",
     "line.TicketOpened": "Заявка открыта: {channel}",
     "line.CallStarted": "{kind}: {who}",

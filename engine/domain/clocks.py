@@ -11,10 +11,13 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from engine.domain.events import (
+    Accepted,
     CallAnswered,
+    CallsBridged,
     CallStarted,
     Event,
     NumberTold,
+    OperatorAnswered,
     Reported,
     TextQueued,
     TextSent,
@@ -114,7 +117,7 @@ def clocks(
     ticket = Ticket.of(events)
     if ticket.opened_at is None or ticket.channel == NEWS:
         return ()
-    names = [*ALWAYS] if ticket.channel == "phone" else []
+    names = {"phone": [*ALWAYS], "fallback": [*ALWAYS, "process_message"]}.get(ticket.channel, [])
     work = of_cause if of_cause is not None and of_cause in LAWS else by_class(ticket)
     names.append(work)
     if work in AFTER_LOCALISING:
@@ -167,6 +170,8 @@ def _met(events: Iterable[Event]) -> Iterable[tuple[str, datetime]]:
                 what = "told"
             case Reported():
                 what = event.what
+            case Accepted() | OperatorAnswered() | CallsBridged():
+                what = "taken"
             case TicketClosed():
                 what = "closed"
             case _:

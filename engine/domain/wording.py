@@ -234,9 +234,11 @@ def not_open_text(number: int) -> str:
     return f"Заявки №{number} нет среди открытых."
 
 
-def resident_number_text(number: int) -> str:
-    """To the resident: the number of what they asked for."""
-    return f"Ваша заявка №{number} зарегистрирована."
+def resident_number_text(number: int, due: datetime | None = None) -> str:
+    """To the resident: the number of what they asked for, and until when it is to be done, in the house's time."""
+    return f"Ваша заявка №{number} зарегистрирована." + (
+        f" Плановый срок: до {due:%H:%M %d.%m}." if due else ""
+    )
 
 
 def resident_done_text(number: int) -> str:

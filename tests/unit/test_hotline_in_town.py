@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.domain import clocks
 from engine.domain.events import (
     Accepted,
     CallEnded,
@@ -299,6 +301,37 @@ async def test_news_is_heard_before_the_question() -> None:
         call = calls(built)
         await call.hears(4)
         assert "Завтра отключат воду." in built.heard(0)
+        await call.hangs_up()
+
+
+@virtual
+async def test_the_number_and_the_planned_time_are_texted() -> None:
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "2"), ("Сделать заявку", "1"), ("Вода и", "1"))
+        await call.presses("1", after=3)
+        await built.until(ticket, NumberTold)
+        await call.hangs_up()
+        await asyncio.sleep(5)
+        (text,) = (sent.body for sent in built.outbox.sent if sent.number == RESIDENT)
+        clock = built.company.catalogue.causes["water.none_hot"].clock
+        due = clocks.planned(built.store.timelines[ticket][0].at, clock, "Europe/Moscow")
+        due = due.astimezone(ZoneInfo("Europe/Moscow"))
+        assert text == f"Ваша заявка №{ticket} зарегистрирована. Плановый срок: до {due:%H:%M %d.%m}."
+
+
+@virtual
+async def test_a_key_that_was_lost_is_asked_for_again() -> None:
+    """Nothing arrives of the first press: the question is put again, and the second press counts as the first would have."""
+    async with town() as built:
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.answered()
+        while heard_by(built, call).count(FIRST_QUESTION) < 2:
+            await call.holds(0.5)
+        await call.presses("1")
+        await built.until(ticket, EscalationStarted)
         await call.hangs_up()
 
 

@@ -17,6 +17,7 @@ from engine.domain.events import (
     CallEnded,
     CallStarted,
     DeadlineBroken,
+    DeadlineNear,
     OperatorAnswered,
     OperatorMissed,
     OperatorRang,
@@ -337,6 +338,25 @@ async def test_a_call_back_keeps_its_place_and_connects_an_operator() -> None:
         assert office.events(1002, CallBackEnded)[0].kept
         assert not office.events(1002, DeadlineBroken)
         assert {e.call for e in office.events(1002, RecordingAttached)} >= {resident.id, desk.id}
+
+
+@virtual
+async def test_a_promise_at_risk_is_reported_by_the_engine_that_comes_back() -> None:
+    async with promised(talk=5) as office:
+        office.operators.sign_out(OLGA)
+        office.mortal.dead = True
+        office.telephony.dies()
+        await office.stop()
+        await asyncio.sleep(495)
+        office.phone(RESIDENT).answers().holds(20).hangs_up()
+        office.start()
+        await office.d.deadlines.watch(office.d)
+        await office.d.deadlines.watch(office.d)
+        (near,) = (e for e in office.events(1002, DeadlineNear) if e.clock == "call_back")
+        assert near.due == office.events(1002, CallBackPromised)[0].due
+        await office.until(1002, CallBackEnded)
+        await quiet(office)
+        assert not office.events(1002, DeadlineBroken)
 
 
 @virtual

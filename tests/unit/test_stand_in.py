@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from engine.asterisk.stand_in import AsteriskStandIn
 from engine.domain.company import Company
-from engine.domain.events import Accepted, CallEnded, CallStarted, Classified, Event
+from engine.domain.events import (
+    Accepted,
+    CallEnded,
+    CallStarted,
+    Classified,
+    DeadlineBroken,
+    DeadlineNear,
+    Event,
+)
 from engine.domain.model import CallKind, Urgency, Via
 from engine.domain.wording import FALLBACK
 from engine.flows.deps import Deps
@@ -155,3 +164,35 @@ async def test_one_call_that_cannot_be_told_hides_no_other(monkeypatch: pytest.M
         assert await stand_in.take_over(notes, town.d) == 1
         assert [call.id for call in notes.left] == ["odd"]  # and is tried again
         assert town.events(1001, Accepted)
+
+
+@virtual
+async def test_a_message_that_nobody_has_heard_in_ten_minutes_breaks_a_clock() -> None:
+    notes = Notes()
+    async with Town.at_work() as town:
+        now = town.clock.now()
+        late = replace(
+            CALL,
+            id="late",
+            started=now - timedelta(minutes=11),
+            ended=now - timedelta(minutes=10),
+            accepted_by=None,
+        )
+        near = replace(
+            late, id="near", started=now - timedelta(minutes=9), ended=now - timedelta(minutes=8), legs=()
+        )
+        taken = replace(late, id="taken", accepted_by=SECOND, legs=())
+        notes.left += [replace(late, legs=()), taken, near]
+        await stand_in.take_over(notes, town.d)
+        for _ in range(3):  # the walks write meanwhile: what could not be told is told the next time
+            await asyncio.sleep(1)
+            await town.d.deadlines.watch(town.d)
+        said = {
+            call: [
+                type(e).__name__
+                for e in town.store.timelines[await town.store.ticket_of_call(call) or 0]
+                if isinstance(e, DeadlineNear | DeadlineBroken) and e.clock == "process_message"
+            ]
+            for call in ("late", "near", "taken")
+        }
+        assert said == {"late": ["DeadlineBroken"], "near": ["DeadlineNear"], "taken": []}

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from engine.domain import wording
+from engine.domain import clocks, wording
+from engine.domain.catalogue import Cause
 from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.events import (
@@ -52,8 +53,11 @@ def due(number: int, history: Sequence[Event], company: Company, now: datetime) 
     known = state.channel != "phone" or any(
         isinstance(e, NumberTold) or (isinstance(e, CallEnded) and state.is_open) for e in history
     )
-    if known:
-        bodies["number"] = wording.resident_number_text(number)
+    cause = company.catalogue.cause(state.cause)
+    if known and (
+        cause or state.accepted or not state.live_calls
+    ):  # while they speak the planned time may become known
+        bodies["number"] = wording.resident_number_text(number, _planned(state, company, cause))
     if state.accepted is not None and known:
         bodies[f"accepted-{round_}"] = wording.resident_accepted_text(
             number, _expected(state, company, history)
@@ -66,6 +70,14 @@ def due(number: int, history: Sequence[Event], company: Company, now: datetime) 
         for name, body in bodies.items()
         if (text := f"{number}-{name}") not in told
     ]
+
+
+def _planned(state: Ticket, company: Company, cause: Cause | None) -> datetime | None:
+    """The planned time, as it is told by phone: only of a known cause."""
+    if cause is None or state.opened_at is None:
+        return None
+    zone = company.zone_of(state.premises.house)
+    return clocks.planned(state.opened_at, cause.clock, zone, company.limits).astimezone(ZoneInfo(zone))
 
 
 def _expected(state: Ticket, company: Company, history: Sequence[Event]) -> datetime | None:

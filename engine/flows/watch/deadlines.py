@@ -15,6 +15,7 @@ from engine.domain.company import Company
 from engine.domain.errors import NotKnown
 from engine.domain.events import DeadlineBroken, DeadlineNear, Event, TicketClosed
 from engine.domain.incidents import news_is_over
+from engine.domain.queueing import CALL_BACK_CLOCK, Promise
 from engine.domain.ticket import Ticket
 
 if TYPE_CHECKING:
@@ -86,4 +87,12 @@ def due(history: Sequence[Event], company: Company, now: datetime) -> tuple[list
             if now >= clock.near and (DeadlineNear, clock.name) not in said:
                 found.append(DeadlineNear(at=now, clock=clock.name, due=clock.due))
             ahead.append(clock.near if now < clock.near else clock.due)
+    promise = Promise.of(history)
+    if (
+        promise is not None and not promise.over and now <= promise.due
+    ):  # when it is broken is said by whoever keeps it
+        near = promise.since + (promise.due - promise.since) * clocks.NEAR
+        if now >= near and (DeadlineNear, CALL_BACK_CLOCK) not in said:
+            found.append(DeadlineNear(at=now, clock=CALL_BACK_CLOCK, due=promise.due))
+        ahead.append(near if now < near else promise.due)
     return found, min(ahead, default=None)
