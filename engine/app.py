@@ -245,6 +245,8 @@ def _text_rules(settings: Settings) -> TextRules:
         report_within=(sms.report_within_emergency, sms.report_within_urgent, None, None),
         news_per_second=sms.news_per_second,
         at_once=sms.at_once,
+        probe_to=sms.probe_to,
+        probe_every=sms.probe_every,
     )
 
 

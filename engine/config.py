@@ -115,6 +115,10 @@ class SmsPart(Shape):
     news_per_second: Annotated[float, Field(gt=0, le=1000)] = 5.0
     at_once: Annotated[int, Field(ge=1, le=64)] = 4
     """How many texts are handed over at the same time."""
+    probe_to: Annotated[str, Field(pattern=r"^\+[1-9]\d{6,14}$")] | None = None
+    """A number (E.164, not our own) that gets a text by each provider, to see that they arrive; none: only reports are watched."""
+    probe_every: Duration = timedelta(days=1)
+    """How often. Daily ones go at 09:00 UTC."""
 
 
 class LogPart(Shape):

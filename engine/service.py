@@ -136,7 +136,6 @@ class Service:
                 self._d.absences.note(company.id, said)
         for ticket in await self._d.store.escalating():
             self._walk(ticket)
-            self._own(residents.tell(ticket, self._d), f"telling {ticket}")
         for ticket, text in await self._d.store.unsent_texts():
             self.post.take(ticket, text)
         self._own(self._owed_to_residents(), "what is owed to residents")
@@ -144,15 +143,17 @@ class Service:
             self._own(alarm.post(ticket, seq, self._d), f"alarm {ticket}-{seq}")
 
     async def _owed_to_residents(self) -> None:
-        """Calls to residents that an earlier engine, or a gap in the events, left undone."""
+        """Texts and calls to residents that an earlier engine, or a gap in the events, left undone."""
         for company in self._d.companies():
             for ticket in await self._d.store.open_tickets(company.id):
                 self._d.board.touched(ticket)
                 self._d.deadlines.touched(ticket)
+                await residents.tell(ticket, self._d)
                 if await ring_back.is_owed(ticket, self._d):
                     self._own(ring_back.ring_back_if_due(ticket, self._d), f"ring back {ticket}")
                 await asyncio.sleep(0)  # there may be thousands
             for ticket in await self._d.store.done_tickets(company.id):
+                await residents.tell(ticket, self._d)
                 self._own(aftercare.ask_if_due(ticket, self._d), f"aftercare {ticket}")
 
     def _react(self, ticket: int, seq: int, event: Event) -> None:

@@ -112,6 +112,9 @@ class TextRules:
     """How many texts are handed over at the same time."""
     alarm_after: timedelta = timedelta(seconds=60)
     """An urgent text that waits for so long is a reason to alarm."""
+    probe_to: str | None = None
+    """A number (E.164) that gets a text by each provider every `probe_every`, to see that they arrive. None: only reports are watched."""
+    probe_every: timedelta = timedelta(days=1)
 
 
 USUAL_RULES = TextRules()

@@ -226,6 +226,7 @@ def which_text(numbers: Sequence[int]) -> str:
     return f"Какая заявка? Открыты {listed}. Ответьте с номером: 1 {numbers[0]}"
 
 
+PROBE_TEXT = "Проверка SMS аварийной службы. Отвечать не нужно."
 NOTHING_OPEN = "Открытых заявок для вас нет."
 
 

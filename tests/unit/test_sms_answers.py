@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
-from engine.domain import wording
+from engine.domain import clocks, wording
 from engine.domain.events import (
     Accepted,
+    Classified,
     Declined,
     DialEnded,
     DialStarted,
@@ -15,11 +18,13 @@ from engine.domain.events import (
     Reported,
     TextQueued,
     TextReceived,
+    TextSent,
     TicketOpened,
 )
 from engine.domain.model import Outcome, Urgency, Via
 from engine.domain.texts import parts
 from engine.domain.ticket import Ticket
+from engine.files.catalogue import shipped_catalogue
 from engine.flows import verbs
 from engine.flows.texts.replies import ANSWERS_PER_HOUR
 from engine.ports import Incoming
@@ -264,6 +269,23 @@ async def test_a_resident_is_told_number_acceptance_and_completion() -> None:
             f"Ваша заявка №{ticket} принята бригадой.",
             f"Заявка №{ticket} выполнена. Если это не так, ответьте на это сообщение.",
         ]
+
+
+@virtual
+async def test_a_resident_is_told_the_planned_time_in_one_part() -> None:
+    async with Town.at_work() as town:
+        now = town.clock.now()
+        opened = TicketOpened(at=now, company="demo", channel="sms", phone=RESIDENT)
+        known = Classified(at=now, urgency=Urgency.NORMAL, cause="entrance.repair", title="Ремонт подъезда")
+        town.company = replace(town.company, catalogue=shipped_catalogue())
+        cause = town.company.catalogue.cause(known.cause)
+        assert cause is not None
+        due = clocks.planned(now, cause.clock, "Europe/Moscow").astimezone(ZoneInfo("Europe/Moscow"))
+        ticket = await town.store.open_ticket([opened, known])
+        await town.until(ticket, TextSent)
+        [message] = town.outbox.sent
+        assert message.body == f"Ваша заявка №{ticket} зарегистрирована. Плановый срок: до {due:%H:%M %d.%m}."
+        assert parts(message.body) == 1
 
 
 @virtual

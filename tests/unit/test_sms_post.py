@@ -17,6 +17,8 @@ from engine.domain.events import (
     TicketClosed,
     TicketOpened,
 )
+from engine.domain.texts import USUAL_RULES
+from engine.flows.deps import Deps
 from engine.flows.texts.texting import CLAIM_SECONDS, Post
 from engine.ports import Delivery, Message, Report
 from tests.fakes.texts import Outbox
@@ -315,3 +317,66 @@ async def test_of_two_engines_one_sends_again() -> None:
             await town.until(ticket, TextSent, 2)
             await asyncio.sleep(30)
             assert town.outbox.sent_by == ["one", "two"]
+
+
+# --- a gateway that takes texts and lets them vanish ---------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_gateway_of_which_no_report_comes_is_alarmed_about() -> None:
+    async with Town.at_work() as town:
+        town.outbox.reports = True
+        ticket = await ticket_with(town, *(text(town, f"t{n}") for n in range(5)))
+        await town.until(ticket, TextSent, 5)
+        await asyncio.sleep(1700)
+        assert town.service.post.stuck is None
+        await asyncio.sleep(120)
+        assert "ни одного отчёта о доставке" in (town.service.post.stuck or "")
+        assert "ни одного отчёта" in (town.service.post.health.providers["outbox"] or "")
+        await town.outbox.report(town.outbox.sent[-1])
+        assert town.service.post.stuck is None
+
+
+@virtual
+async def test_a_phone_that_is_off_is_no_quiet_gateway() -> None:
+    async with Town.at_work() as town:
+        town.outbox.reports = True
+        ticket = await ticket_with(town, *(text(town, f"t{n}") for n in range(6)))
+        await town.until(ticket, TextSent, 6)
+        await town.outbox.report(town.outbox.sent[0])
+        await asyncio.sleep(4000)
+        assert town.service.post.stuck is None
+
+
+class Probing(Town):
+    """A town that sends itself a text every hour."""
+
+    def world(self, d: Deps) -> Deps:
+        rules = replace(USUAL_RULES, probe_to="+79000000099", probe_every=timedelta(hours=1))
+        return replace(d, texting=rules)
+
+
+@virtual
+async def test_a_probe_goes_by_each_provider_and_is_awaited() -> None:
+    async with Probing.at_work() as town:
+        town.outbox.providers, town.outbox.reports = ("one", "two"), True
+        await asyncio.sleep(3610)
+        probes = list(zip(town.outbox.sent_by, town.outbox.sent, strict=True))
+        assert [(name, message.number) for name, message in probes] == [
+            ("one", "+79000000099"),
+            ("two", "+79000000099"),
+        ]
+        await town.outbox.report(probes[0][1], Delivery.DELIVERED, "one")
+        await asyncio.sleep(1900)
+        assert town.service.post.stuck == "two: проверочное SMS не дошло"
+        await town.outbox.report(probes[1][1], Delivery.DELIVERED, "two")
+        assert town.service.post.stuck is None
+        assert town.service.post.health.unknown_reports == 0
+
+
+@virtual
+async def test_a_probe_that_is_not_taken() -> None:
+    async with Probing.at_work() as town:
+        town.outbox.refused = {"+79000000099"}
+        await asyncio.sleep(3610)
+        assert town.service.post.stuck == "outbox: проверочное SMS не ушло (the number is refused)"

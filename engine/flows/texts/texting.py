@@ -7,7 +7,6 @@ looks for reports that do not come and for a gateway that takes nothing.
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,9 @@ from engine.domain.events import AlarmRaised, TextDelivered, TextFailed, TextQue
 from engine.domain.texts import Fate, Lane, lane, needless, parts
 from engine.domain.ticket import Ticket
 from engine.flows.deps import Deps
+from engine.flows.texts.awaited import Awaited
+from engine.flows.texts.probing import Prober
+from engine.flows.texts.quiet import Ears
 from engine.ports import Delivery, Message, Report
 
 log = structlog.get_logger()
@@ -36,7 +38,6 @@ CLAIM_SECONDS = HAND_OVER_SECONDS + 15.0
 """So long a text is its engine's own; whoever shares the database sends it after that, if it is not sent by then."""
 REMEMBER_FOR = timedelta(days=3)
 """Reports that come later than this are not waited for after a restart."""
-REFERENCES_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,9 @@ class Post:
         """Texts to be sent once more, by another provider: how often they were sent by then, and what the network said of the last time
         (None: nothing, for too long)."""
         self._handing: dict[str, asyncio.Future[None]] = {}
-        self._references: dict[tuple[str, str], tuple[int, str]] = {}
-        self._reported_parts: dict[str, set[str]] = {}
-        self._due: list[tuple[datetime, int, str, str]] = []
-        """When a report is due, on which text of which ticket, by which provider: a heap."""
+        self._awaited = Awaited()
+        self._ears = Ears()
+        self._prober = Prober(d, self._ears)
         self._alarmed: set[int] = set()
         self._problem: str | None = None
         self._providers: Mapping[str, str | None] = {}
@@ -84,19 +84,18 @@ class Post:
         now = self._d.clock.now()
         urgent = [now - since for _, where, since in self._waiting.values() if where <= Lane.URGENT]
         oldest = max(urgent, default=timedelta(0)).total_seconds()
-        return PostHealth(
-            len(self._waiting), oldest, self._problem, self._providers, self._repeated, self._unknown
-        )
+        providers = {name: problem or self._ears.quiet.get(name) for name, problem in self._providers.items()}
+        return PostHealth(len(self._waiting), oldest, self._problem, providers, self._repeated, self._unknown)
 
     @property
     def stuck(self) -> str | None:
-        """What is wrong, if urgent texts wait for too long or no provider would take one; else None."""
+        """What is wrong, if urgent texts wait for too long, no provider would take one, or one lets them vanish; else None."""
         health = self.health
         if health.oldest_seconds >= self._rules.alarm_after.total_seconds():
             return f"срочные ждут {health.oldest_seconds:.0f} с: {health.problem or 'нет ответа'}"
         if health.providers and all(health.providers.values()):
             return "; ".join(problem for problem in health.providers.values() if problem)
-        return None
+        return "; ".join(self._ears.quiet.values()) or None
 
     def take(self, ticket: int, text: str) -> None:
         """A text is on the timeline and wants sending. Twice: once."""
@@ -236,7 +235,9 @@ class Post:
                 references=handed.references,
                 reports=handed.reports,
             )
-            self._remember(ticket, sent, where)
+            self._awaited.remember(ticket, sent, self._rules.report_within[where])
+            if sent.reports:
+                self._ears.sent(sent.provider, ticket, text, sent.at)
             await d.store.append(ticket, [sent])
             return None
         if (
@@ -258,6 +259,8 @@ class Post:
 
     async def reported(self, report: Report) -> None:
         """A delivery report. When this returns it is on disk, or it said nothing new."""
+        if self._ears.heard(report):
+            return
         place = await self._place_of(report)
         if place is None:
             self._unknown += 1
@@ -279,10 +282,10 @@ class Post:
                     return  # it is known, or was about a provider that has been replaced already
                 reason = report.reason or "undelivered"
                 news = TextUndelivered(at=now, text=text, provider=report.provider, reason=reason)
-            elif not self._whole(fate, report):
+            elif not self._awaited.whole(fate, report):
                 return
             if await self._d.store.append(ticket, [news], expect=len(history)):
-                self._reported_parts.pop(text, None)
+                self._awaited.settled(text)
                 if isinstance(news, TextUndelivered):
                     self._send_again(ticket, text, fate, news.reason)
                 return
@@ -294,20 +297,9 @@ class Post:
                 await asyncio.wait({handing})
             ticket = await self._d.store.ticket_of_text(report.text)
             return None if ticket is None else (ticket, report.text)
-        key = (report.provider, report.reference or "")
-        if key not in self._references and self._handing:
+        if self._awaited.place(report) is None and self._handing:
             await asyncio.wait(set(self._handing.values()))
-        return self._references.get(key)
-
-    def _whole(self, fate: Fate, report: Report) -> bool:
-        """Whether every part has arrived, where the provider reports on each."""
-        assert fate.queued is not None
-        expected = next((set(s.references) for s in fate.sent if report.reference in s.references), set())
-        if len(expected) < 2 or report.reference is None:
-            return True
-        arrived = self._reported_parts.setdefault(fate.queued.text, set())
-        arrived.add(report.reference)
-        return expected <= arrived
+        return self._awaited.place(report)
 
     def _send_again(self, ticket: int, text: str, fate: Fate, said: str | None) -> None:
         """By the next provider, if there is one. `said` is why the last one's was not delivered; None: it has not said anything."""
@@ -339,19 +331,9 @@ class Post:
             if fate.queued is not None and not fate.over and awaited:
                 where = lane(fate.queued, Ticket.of(history).urgency)
                 for sent in awaited:
-                    self._remember(ticket, sent, where)
+                    self._awaited.remember(ticket, sent, self._rules.report_within[where])
                 if fate.returned is not None:
                     self._send_again(ticket, text, fate, fate.returned)
-
-    def _remember(self, ticket: int, sent: TextSent, where: Lane) -> None:
-        """By what its reports will name it, and when they are due."""
-        for reference in sent.references:
-            self._references[sent.provider, reference] = (ticket, sent.text)
-        while len(self._references) > REFERENCES_KEPT:
-            del self._references[next(iter(self._references))]
-        within = self._rules.report_within[where]
-        if sent.reports and within is not None:
-            heapq.heappush(self._due, (sent.at + within, ticket, sent.text, sent.provider))
 
     async def _watch(self) -> None:
         while True:
@@ -363,8 +345,7 @@ class Post:
 
     async def _look(self) -> None:
         now = self._d.clock.now()
-        while self._due and self._due[0][0] <= now:
-            _, ticket, text, provider = heapq.heappop(self._due)
+        for ticket, text, provider in self._awaited.overdue(now):
             fate = Fate.of(text, await self._d.store.history(ticket))
             if not fate.over and fate.tried[-1:] == (provider,) and text not in self._again:
                 log.warning("no delivery report in time", text=text, provider=provider)
@@ -378,6 +359,11 @@ class Post:
             log.error("urgent texts are stuck", ticket=ticket, problem=self._problem)
             await self._d.store.append(ticket, [AlarmRaised(at=now, reason="sms_stuck")])
         self._alarmed = stuck
+        await self._ears.listen(now, self._d.store)
+        if (turn := self._prober.turn(now)) is not None:
+            assert self._group is not None
+            probe = self._prober.probe(turn, list(self._providers))
+            self._group.create_task(probe, name=f"texts: probe {turn}")
         every = PROBE_AGAIN if any(self._providers.values()) else PROBE_EVERY
         if self._probed is None or now - self._probed >= every:
             self._probed = now
