@@ -71,8 +71,11 @@ def _claimed(base: int) -> int | None:
 def _unbound(base: int) -> bool:
     with contextlib.ExitStack() as probes:
         for offset, kind in BOUND.items():
+            probe = probes.enter_context(socket.socket(socket.AF_INET, kind))
+            if kind == socket.SOCK_STREAM:  # as servers do: what was closed a moment ago is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probes.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", base + offset))
+                probe.bind(("127.0.0.1", base + offset))
             except OSError:
                 return False
     return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tests.crash.test_failpoints import shortened
 from tests.e2e.harness import Installation, People
 
 QUESTION_SECONDS = 20.0
 
 
 async def test_a_stop_in_order_hangs_up_on_nobody(installation: Installation, people: People) -> None:
+    await installation.begin(shortened)
     people.plumber.answers().hears(0.5).presses_accept_key()
     call = await people.call_the_hotline(installation.base_port)
     await call.hears(1.0, timeout=QUESTION_SECONDS)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.asterisk.tree import control_dir
+from tests.e2e.harness import asterisk_settings
 from tests.e2e.test_server import PREFIX, command_line
 from tests.ports import free_base_port
 
@@ -65,7 +67,7 @@ class Supervisor:
                     return heard
         raise AssertionError(f"it ended without saying {words!r}: {heard}")
 
-    def pid(self, name: str) -> int:
+    def pid(self, name: str | Path) -> int:
         return int((self.data / name).read_text())
 
     async def spare(self) -> int:
@@ -79,7 +81,7 @@ class Supervisor:
                         return int(child)
                 await asyncio.sleep(0.05)
 
-    async def another(self, name: str, than: int) -> int:
+    async def another(self, name: str | Path, than: int) -> int:
         async with asyncio.timeout(20):
             while True:
                 with contextlib.suppress(OSError, ValueError):
@@ -109,18 +111,19 @@ async def test_it_tells_restarts_and_stops(tmp_path: Path) -> None:
         assert "operator1" in told
         assert (data / "secrets.json").stat().st_mode & 0o777 == 0o600
 
-        asterisk, engine = it.pid("asterisk/run/asterisk.pid"), it.pid("engine.pid")
+        asterisk_pid = control_dir(asterisk_settings(data, port)) / "asterisk.pid"
+        asterisk, engine = it.pid(asterisk_pid), it.pid("engine.pid")
         spare = await it.spare()
         os.kill(engine, signal.SIGKILL)
         await it.says("the engine ended with code -9; starting it again\n")
         engine = await it.another("engine.pid", than=engine)
         assert engine == spare, "whoever was loaded already takes over"
         spare = await it.spare()
-        assert it.pid("asterisk/run/asterisk.pid") == asterisk, "Asterisk must outlive the engine"
+        assert it.pid(asterisk_pid) == asterisk, "Asterisk must outlive the engine"
 
         os.kill(asterisk, signal.SIGKILL)
         await it.says("Asterisk ended with code -9")
-        asterisk = await it.another("asterisk/run/asterisk.pid", than=asterisk)
+        asterisk = await it.another(asterisk_pid, than=asterisk)
 
         it.process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(it.process.wait(), 20) == 0
