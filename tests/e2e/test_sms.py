@@ -165,5 +165,6 @@ async def test_reports_and_a_remark_by_text(
     )
     await gateway.writes(PLUMBER, f"{number} готово")
     await installation.wait_event(number, "Reported", what="done")
+    await installation.wait_event(number, "TextReceived", body=f"{number} готово")
     received = [event for event in await installation.events(number) if event["type"] == "TextReceived"]
     assert len(received) == 4
