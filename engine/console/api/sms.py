@@ -15,7 +15,8 @@ log = structlog.get_logger(__name__)
 
 WRONG_CALLS = 30
 WRONG_CALLS_SECONDS = 60.0
-"""So many calls with a wrong key, from one address, in so long: then none is looked at."""
+"""So many calls with a wrong key, from one address, in so long: then the next ones are told to wait. A call with the right key is always
+heard: behind a proxy all of them come from one address, and whoever guesses must not be able to silence the gateway."""
 
 HOOKS: web.AppKey[TextHooks] = web.AppKey("text hooks")
 HEARD: web.AppKey[Heard] = web.AppKey("text heard")
@@ -32,14 +33,15 @@ async def told(request: web.Request) -> web.Response:
     """Read it, put it on record, answer as that provider wants it. A 5xx makes it tell again."""
     if request.method not in ("GET", "POST"):
         raise web.HTTPMethodNotAllowed(request.method, ["GET", "POST"])
-    _slow_down(request)
     provider = request.match_info["provider"]
     call = HookRequest(request.method, request.query, request.headers, await request.read(), request.remote)
     try:
         read = request.app[HOOKS].read(provider, call)
     except LookupError:
+        _slow_down(request)
         raise not_found("Нет такого поставщика SMS") from None
     except PermissionError as error:
+        _slow_down(request)
         _wrong_calls(request).append(request.loop.time())
         log.warning("a text provider's call was refused", provider=provider, reason=str(error))
         raise Problem(HTTPStatus.FORBIDDEN, "Ключ, подпись или адрес не подходят") from None
@@ -59,6 +61,7 @@ def _wrong_calls(request: web.Request) -> deque[float]:
 
 
 def _slow_down(request: web.Request) -> None:
+    """Refuse even to say what is wrong."""
     wrong = _wrong_calls(request)
     if len(wrong) == WRONG_CALLS and request.loop.time() - wrong[0] < WRONG_CALLS_SECONDS:
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "Слишком много неверных запросов; подождите минуту")
