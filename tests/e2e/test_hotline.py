@@ -228,7 +228,7 @@ async def test_killed_in_the_menu_the_talk_goes_on(installation: Installation, p
 
 Way = tuple[str, ...]
 MESSAGE = "message"
-AT_ONCE = 4
+AT_ONCE = 8
 
 
 def prompts() -> dict[str, Way]:
@@ -279,7 +279,8 @@ PROMPTS = prompts()
 
 
 async def test_a_hang_up_at_every_prompt(installation: Installation, people: People) -> None:
-    """Each by a caller of their own, who hangs up while it is asked: each leaves a ticket with its recording, none a channel."""
+    """Each by a caller of their own, who hangs up while it is asked: each leaves a ticket with its recording, none a channel. They are
+    rung back within ten seconds, but for those who had been told the number."""
     assert len(PROMPTS) >= 14, PROMPTS
     staff(people, taken=False)
     installation.open_tickets_allowed = True
@@ -288,6 +289,19 @@ async def test_a_hang_up_at_every_prompt(installation: Installation, people: Peo
         async with asyncio.TaskGroup() as group:
             for number, (question, way) in callers[start : start + AT_ONCE]:
                 group.create_task(_hang_up_at(installation, people, f"+7916100{number:04d}", question, way))
+    tickets = await asyncio.gather(
+        *(ticket_from(installation, f"+7916100{n:04d}") for n in range(len(PROMPTS)))
+    )
+    knowing = 0
+    for ticket in tickets:
+        events = await installation.events(ticket)
+        if of(events, "NumberTold"):
+            knowing += 1
+            assert not [event for event in of(events, "CallStarted") if event["kind"] == "callback"]
+        else:
+            back = await installation.wait_event(ticket, "CallStarted", 10, kind="callback")
+            assert seconds(of(events, "CallEnded")[0], back) < 10
+    assert 0 < knowing < len(tickets)
 
 
 async def _hang_up_at(
