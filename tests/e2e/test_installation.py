@@ -32,16 +32,16 @@ async def test_the_second_plumber_accepts_by_the_drawn_key(
 
 
 async def test_a_killed_engine_goes_on_where_it_was(installation: Installation, people: People) -> None:
-    people.plumber.busy().then.answers().hears(0.5).presses_accept_key()
+    people.plumber.busy()
     people.plumber_reserve.busy()
-    people.second_plumber.busy()
+    people.second_plumber.answers().hears(0.5).presses_accept_key()
     number = (await installation.post("/api/v1/tickets", WATER))["number"]
     await (await people.plumber.rang()).ended()
     await installation.kill()
     await installation.start()
-    await installation.wait_event(number, "Accepted", 60)
-    assert people.plumber.history[-1].answered_at is not None
-    await people.plumber.history[-1].ended(30)
+    accepted = await installation.wait_event(number, "Accepted", 60)
+    assert accepted["contact"] == "plumber2"
+    await people.second_plumber.history[-1].ended(30)
 
 
 async def test_a_refused_request_says_why(installation: Installation) -> None:
