@@ -184,6 +184,13 @@ class _Installation:
             self.spare = await self._run(*self.spare_command, stdin=asyncio.subprocess.PIPE)
             await self.spare_taken.wait()
 
+    async def _drop_spare(self) -> None:
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            with contextlib.suppress(ProcessLookupError):
+                spare.kill()
+            await spare.wait()
+
     async def _run(self, *command: str, stdin: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *command,
@@ -198,6 +205,8 @@ class _Installation:
         if code == UNUSABLE and not self.was_ready:
             self.code = UNUSABLE
             self.stopping.set()
+        if code == 0:  # stopped in order, as before an upgrade: the spare has loaded what may have been replaced since
+            await self._drop_spare()
         return code
 
     async def _keep(
@@ -257,10 +266,7 @@ class _Installation:
                 self.say(f"the engine did not end within {STOP_ENGINE_SECONDS:.0f} s; killing it")
                 self.engine.kill()
                 await self.engine.wait()
-        if self.spare is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self.spare.kill()
-            await self.spare.wait()
+        await self._drop_spare()
         if self.asterisk is not None:
             await self.asterisk.stop()
 

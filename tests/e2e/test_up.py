@@ -119,6 +119,12 @@ async def test_it_tells_restarts_and_stops(tmp_path: Path) -> None:
         engine = await it.another("engine.pid", than=engine)
         assert engine == spare, "whoever was loaded already takes over"
         spare = await it.spare()
+
+        os.kill(engine, signal.SIGTERM)
+        await it.says("the engine ended with code 0")
+        engine = await it.another("engine.pid", than=engine)
+        assert engine != spare, "after an upgrade it is new code that runs"
+        spare = await it.spare()
         assert it.pid(asterisk_pid) == asterisk, "Asterisk must outlive the engine"
 
         os.kill(asterisk, signal.SIGKILL)
