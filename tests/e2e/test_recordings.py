@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import struct
 import time
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine.asterisk.server import AsteriskServer
+from engine.asterisk.server import NICENESS, AsteriskServer
 from engine.demo.hearing import heard
 from engine.demo.softphones import Call
 from engine.recordings import RecordingFolder
@@ -27,6 +28,7 @@ from tests.fakes.legs import RATE
 __all__ = ["asterisk", "folder"]  # fixtures
 SOUNDS = russian_prompt("hello-world").parent
 LOUD = 1000
+MIXMONITOR_WAITS_SECONDS = 0.1
 
 
 def words(name: str, start: float, seconds: float, into: Path) -> Path:
@@ -147,11 +149,12 @@ async def test_what_is_said_in_a_pause_is_not_on_the_disk(
 class Pacer:
     """Sends the RTP of many telephones on time, from one task: a late sender would look like a lost recording.
 
-    `worst`: by how many seconds it was late itself, once, because the machine had no time for it (nor, then, for Asterisk).
+    `worst`: by how many seconds it was late itself, once, because the machine had no time for it. `stood_still`: for how long in all it
+    was so late that nobody could take the frames for one stream; MixMonitor begins anew after 100 ms.
     """
 
     def __init__(self) -> None:
-        self.worst = 0.0
+        self.worst = self.stood_still = 0.0
         self._lines: dict[wire.Phone, tuple[tuple[str, int], int]] = {}
 
     def talk(self, phone: wire.Phone, peer: tuple[str, int]) -> None:
@@ -164,7 +167,9 @@ class Pacer:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            self.worst = max(self.worst, loop.time() - due)
+            late = loop.time() - due
+            self.worst = max(self.worst, late)
+            self.stood_still += late if late > MIXMONITOR_WAITS_SECONDS else 0.0
             for phone, (peer, number) in list(self._lines.items()):
                 header = struct.pack("!BBHII", 0x80, 8, number & 0xFFFF, number * 160, 112)
                 phone.rtp.sendto(header + phone.frame(number), peer)
@@ -290,18 +295,36 @@ async def test_a_hundred_calls_at_once_keep_their_seconds(
             answered.append(time.monotonic() - begun)
             await asyncio.sleep(0.2)  # until the BYE is answered
 
-    await asyncio.gather(*(one(number) for number in range(calls)))
+    with first_in_line() as quick:
+        await asyncio.gather(*(one(number) for number in range(calls)))
     ids = await folder.orphans()
     assert len(ids) == calls
     began = time.monotonic()
     kept = [one for one in await asyncio.gather(*(folder.finish("demo", id, seconds) for id in ids)) if one]
     took = time.monotonic() - began
-    share = sum(min(one.seconds, seconds) for one in kept) / sum(min(one, seconds) for one in answered)
-    shortest = min(one.seconds for one in kept)
-    print(
-        f"\nkept {100 * share:.3f} % of answered seconds, shortest {shortest:.2f} s of {seconds}, "
-        f"joined in {took:.1f} s; the machine stood still for up to {1000 * pacer.worst:.0f} ms"
-    )
     assert len(kept) == calls
-    assert share > 0.95, "the figure depends on the machine; 99.9 % (issue 5) is not asserted here"
+    due = seconds - wire.FRAME_SECONDS  # in the last frame the call is hung up
+    share = sum(min(one.seconds, due) for one in kept) / (due * calls)
+    worst = 1000 * pacer.worst
+    print(
+        f"\nkept {100 * share:.3f} % of answered seconds, shortest {min(one.seconds for one in kept):.2f} s of {seconds}, "
+        f"joined in {took:.1f} s; the telephones were late by {worst:.0f} ms at most, by {pacer.stood_still:.1f} s in all"
+    )
+    assert max(answered) < seconds + 1.0
+    assert share >= (0.999 if quick else 0.95) - pacer.stood_still / seconds
     assert not [one for one in kept if one.flaw == "missing"]
+
+
+@contextlib.contextmanager
+def first_in_line() -> Iterator[bool]:
+    """The telephones are not on the machine that is measured: nobody here may delay them. False: we may not say so (nor may Asterisk)."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
