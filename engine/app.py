@@ -172,7 +172,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         )
         service = Service(deps, fallback)
         alarms = Alarms(deps)
-        muting = RecordingMute(ari, ami)
+        muting = await stack.enter_async_context(RecordingMute(ari, ami))
         upkeep = Upkeep(settings, deps, recordings, muting, ami.db_put)
         sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
         post = service.post if settings.sms.providers else None

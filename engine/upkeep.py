@@ -152,7 +152,7 @@ class Upkeep:
         with suppress(TelephonyAway):
             alive = await self._deps.phone.alive()
             await filing.tidy_recordings(alive, self._deps, self._strays)
-            await keeping.resume_forgotten(self._deps, self._muting)
+            await keeping.keep_pauses(self._deps, self._muting)
         await asyncio.to_thread(self._folder.tidy)
 
     async def let_go(self) -> None:

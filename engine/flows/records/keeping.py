@@ -46,16 +46,22 @@ async def resume(d: Deps, call: str, by: str, muting: Muting) -> bool:
     return paused
 
 
-async def resume_forgotten(d: Deps, muting: Muting) -> None:
-    """Record again what somebody paused `PAUSE` ago and forgot: a whole talk must not be lost for one number."""
+async def keep_pauses(d: Deps, muting: Muting) -> None:
+    """Let no pause be lost by a restart, nor last for ever: record again what somebody paused `PAUSE` ago and forgot."""
     for ticket, call in await d.store.calls_without_end():
         gaps, now = gaps_of(await d.store.history(ticket), call), d.clock.now()
-        if gaps and gaps[-1][0] + PAUSE < now < gaps[-1][1]:
-            try:
+        if not gaps or gaps[-1][1] <= now:
+            continue
+        try:
+            if gaps[-1][0] + PAUSE < now:
                 await resume(d, call, OUR_SIDE, muting)
                 log.warning("a forgotten pause of a recording was ended", ticket=ticket, call=call)
-            except (NotKnown, NotUp):
-                continue  # it has just ended
+                continue
+            await muting.mute(call, True)  # an earlier engine did, and knew who was put through since
+            if not (await _paused(d, call))[1]:
+                await muting.mute(call, False)  # it was resumed in this moment
+        except (NotKnown, NotUp):
+            continue  # it has just ended
 
 
 async def _paused(d: Deps, call: str) -> tuple[int, bool]:
