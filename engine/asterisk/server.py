@@ -93,7 +93,7 @@ class AsteriskServer:
                 str(settings.prefix / "bin" / "asterisk"), "-f", "-C", str(settings.config_file),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.run_dir,
                 start_new_session=True,  # a Ctrl-C at the terminal is its owner's to pass on
-                preexec_fn=_be_quick_and_die_with_parent if self._dies_with_parent else _be_quick,
+                preexec_fn=_begin_and_die_with_parent if self._dies_with_parent else _begin,
             )  # fmt: skip
         try:
             async with asyncio.timeout(timeout):
@@ -221,14 +221,18 @@ def check_ports(settings: AsteriskSettings) -> None:
                 ) from error
 
 
-def _be_quick() -> None:
-    """Sound is due each 20 ms: what comes late is lost to the ear and to the recording. Where we may not, we are as others are."""
+def _begin() -> None:
+    """What it writes while a call lasts is plain sound, and its owner's alone to read.
+
+    What it sends and records is due each 20 ms, and lost when it comes late; where it may not go before others it goes with them.
+    """
+    os.umask(0o077)
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
 
 
-def _be_quick_and_die_with_parent() -> None:
-    _be_quick()
+def _begin_and_die_with_parent() -> None:
+    _begin()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

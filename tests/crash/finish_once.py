@@ -1,20 +1,26 @@
 """Finish one call as the engine would and die by SIGKILL at a file operation.
 
-`python -m tests.crash.finish_once N ROOT LIVE CALL [encrypt]`.
-
-Every rename, removal and opening for writing under ROOT or LIVE is counted. Exits 0 if it got through before operation N.
+`python -m tests.crash.finish_once` reads lines of JSON, `[N, ROOT, LIVE, CALL, ENCRYPT]`, forks an engine for each, and answers with
+its exit code: 0 if it got through before operation N. Every rename, removal and opening for writing under ROOT or LIVE is counted, those
+of the joining too: it is done in the same process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
+import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from engine.domain.company import Keeping
 from engine.recordings import Archive, KeyRing, RecordingFolder, load_key
+from engine.recordings import folder as folder_module
+from engine.workers import Answer, Errand
 
 
 def die_at(operation: int, *folders: str) -> None:
@@ -41,12 +47,40 @@ def folder_of(root: Path, live: Path, encrypt: bool) -> RecordingFolder:
     return RecordingFolder(root, live, form="wav", archive=archive, keys=keys, rules=rules)
 
 
-async def finish(root: Path, live: Path, call: str) -> None:
-    async with folder_of(root, live, "encrypt" in sys.argv).open() as folder:
-        die_at(int(sys.argv[1]), str(root), str(live))
+class AtHand:
+    """`Workers` that do it here, in a thread: no process is started, and each of its operations can be died at."""
+
+    backlog = 0
+
+    def __init__(self, module: str, processes: int) -> None:
+        self._do = importlib.import_module(module).do
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[AtHand]:
+        yield self
+
+    async def ask(self, errand: Errand, *, timeout: float, priority: int = 0) -> Answer:
+        return await asyncio.to_thread(self._do, errand)
+
+
+async def finish(operation: int, root: Path, live: Path, call: str, encrypt: bool) -> None:
+    async with folder_of(root, live, encrypt).open() as folder:
+        die_at(operation, str(root), str(live))
         kept = await folder.finish("demo", call, 1.0)
         assert kept is not None
 
 
+def main() -> None:
+    AtHand("engine.recordings.worker", 1)  # imported once, for all
+    folder_module.Workers = AtHand  # type: ignore[assignment, misc]
+    for line in sys.stdin:
+        operation, root, live, call, encrypt = json.loads(line)
+        if not (child := os.fork()):
+            os.dup2(2, 1)  # the answers are ours, what is logged is not
+            asyncio.run(finish(operation, Path(root), Path(live), call, encrypt))
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(finish(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]))
+    main()

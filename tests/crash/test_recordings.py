@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import wave
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,10 +18,11 @@ import pytest
 from engine.asterisk.ami import Ami, AmiAddress
 from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
 from engine.recordings import KeyRing, RecordingFolder, load_key, verify
+from engine.recordings import folder as folder_module
 from engine.recordings.formats import sha256
 from engine.speech.sound import write_wav
 from engine.upkeep import NO_RECORDING
-from tests.crash.finish_once import folder_of
+from tests.crash.finish_once import AtHand, folder_of
 from tests.e2e.wire import phone
 from tests.fakes.legs import RATE, tone, write_leg
 from tests.ports import free_base_port
@@ -92,6 +95,10 @@ async def test_a_real_call_is_kept_whole(asterisk: AsteriskServer, folder: Recor
         call = await the_call(asterisk)
         await asyncio.sleep(3.0)  # a talk has to last
         assert await folder.orphans() == [], "a call that is up is no orphan"
+        live = asterisk.settings.live_dir
+        lying = [path for path in live.rglob("*") if not path.name.startswith(".")]
+        assert lying
+        assert not [path for path in (live, *lying) if path.stat().st_mode & 0o077], "others can listen"
         resident.hangs_up()
         up = asyncio.get_running_loop().time() - begun
         kept = await folder.finish("demo", call, up)
@@ -145,18 +152,24 @@ async def test_asterisk_is_killed_in_a_call(asterisk: AsteriskServer, folder: Re
 
 
 @pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
-async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path, encrypt: bool) -> None:
+async def test_the_engine_is_killed_at_each_file_operation(
+    tmp_path: Path, encrypt: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever was done before it died: the next start keeps the whole recording, once, and lets go of the legs."""
+    monkeypatch.setattr(folder_module, "Workers", AtHand)
+    engines = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.crash.finish_once"), cwd=HERE, stdin=PIPE, stdout=PIPE
+    )
+    assert engines.stdin is not None
+    assert engines.stdout is not None
     operation = 0
     while True:
         operation += 1
         root, live = tmp_path / f"{operation}/kept", tmp_path / f"{operation}/live"
         for side, hertz in (("in", 300.0), ("out", 700.0)):
             write_leg(live, "c", side, tone(hertz, 1.0))
-        arguments = ("-m", "tests.crash.finish_once", str(operation), str(root), str(live), "c")
-        arguments += ("encrypt",) if encrypt else ()
-        engine = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=HERE)
-        died = await engine.wait()
+        engines.stdin.write(json.dumps([operation, str(root), str(live), "c", encrypt]).encode() + b"\n")
+        died = int(await engines.stdout.readline())
         assert died in (0, -signal.SIGKILL)
 
         key = load_key(root.parent / "key.pem")
@@ -178,7 +191,9 @@ async def test_the_engine_is_killed_at_each_file_operation(tmp_path: Path, encry
             assert list(live.iterdir()) == []
         if died == 0:
             break
-    assert operation > 5, "nothing was killed"
+    assert operation > 12, "nothing was killed"
+    engines.stdin.close()
+    assert await engines.wait() == 0
 
 
 async def test_the_worker_is_killed_while_it_joins(tmp_path: Path) -> None:
