@@ -161,13 +161,14 @@ def tone(path: Path, seconds: float) -> None:
 
 
 class Wire:
-    """A TCP line to Asterisk that can be cut, or go silent without being closed."""
+    """A TCP line to Asterisk that can be cut, go silent without being closed, or open a websocket on which nothing is ever said."""
 
     def __init__(self, port: int) -> None:
         self._target = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._open = asyncio.Event()
         self._open.set()
+        self._deafening = False
         self._server: asyncio.Server
 
     async def __aenter__(self) -> Wire:
@@ -191,6 +192,10 @@ class Wire:
         self.cut()
         self._open.set()
 
+    def deafen_the_next(self) -> None:
+        """The next websocket opens, and stays open, but no event comes through it."""
+        self._deafening = True
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
@@ -198,13 +203,21 @@ class Wire:
             writer.close()
             return
         self._writers |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer, down=True))
         self._writers -= {writer, far_writer}
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, down: bool = False
+    ) -> None:
+        deaf = False
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await self._open.wait()
+                if deaf:
+                    continue
+                if down and self._deafening and data.startswith(b"HTTP/1.1 101"):
+                    self._deafening, deaf = False, True
+                    data = data[: data.index(b"\r\n\r\n") + 4]
                 writer.write(data)
                 await writer.drain()
         writer.close()
