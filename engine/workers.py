@@ -157,7 +157,10 @@ def serve(do: Callable[[Errand], Answer]) -> None:
             answer = do(json.loads(line))
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        try:
+            answers.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        except BrokenPipeError:
+            return  # nobody waits for it any more
 
 
 def _die_with_parent() -> None:
