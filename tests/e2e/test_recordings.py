@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -14,7 +15,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
+import pytest_asyncio
 
 from engine.asterisk.server import NICENESS, AsteriskServer
 from engine.demo.hearing import heard
@@ -22,8 +25,10 @@ from engine.demo.softphones import Call
 from engine.recordings import RecordingFolder
 from tests.crash.test_recordings import DID, asterisk, folder, needs_asterisk, the_call
 from tests.e2e import wire
+from tests.e2e.fixtures import put_away
 from tests.e2e.harness import ApiError, Installation, Json, People, russian_prompt
 from tests.fakes.legs import RATE
+from tests.fakes.s3 import BUCKET, KEY, PREFIX, Server, serving
 
 __all__ = ["asterisk", "folder"]  # fixtures
 SOUNDS = russian_prompt("hello-world").parent
@@ -101,9 +106,31 @@ async def connected(installation: Installation, *calls: Call) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.fixture
+def s3() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def copying(
+    session_installation: Installation, people: People, s3: Server
+) -> AsyncIterator[Installation]:
+    """An engine that copies its recordings to S3 and lets go of what lies here as soon as it may."""
+    s3_part = {"BUCKET": BUCKET, "ENDPOINT": s3.url, "ACCESS_KEY": KEY, "SECRET_KEY": KEY, "PREFIX": PREFIX}
+    s3_part["KEEP_LOCAL_FOR"] = "1s"
+    await session_installation.begin(
+        **{f"DOZVON_RECORDING_S3_{name}": value for name, value in s3_part.items()}
+    )
+    yield session_installation
+    await put_away(session_installation, people)
+
+
 async def test_what_is_said_in_a_pause_is_not_on_the_disk(
-    installation: Installation, people: People, tmp_path: Path
+    copying: Installation, people: People, s3: Server, tmp_path: Path
 ) -> None:
+    """Nor in the store of copies, from which it is heard when nothing lies here any more."""
+    installation = copying
     before, secret, after = (
         words("demo-instruct", at, 2.5, tmp_path / f"{at}.wav") for at in (2.0, 20.0, 40.0)
     )
@@ -141,6 +168,31 @@ async def test_what_is_said_in_a_pause_is_not_on_the_disk(
     kinds = [event["type"] for event in await installation.events(number)]
     assert kinds.index("RecordingPaused") < kinds.index("RecordingResumed")
     installation.open_tickets_allowed = True
+    await copied_and_let_go(installation, s3, call)
+    again = await leg(installation, call, "in")
+    assert heard(again, before)
+    assert not heard(again, secret)
+
+
+async def copied_and_let_go(installation: Installation, s3: Server, call: str) -> None:
+    """Sealed, uploaded, read back; the next look, which a start begins with, lets go of the sound here and of nothing else."""
+    kept = installation.server.settings.live_dir
+    async with asyncio.timeout(20):
+        while not list(kept.rglob(f"{call}.away")):
+            await asyncio.sleep(0.05)
+        (sound,) = kept.rglob(f"{call}.opus")
+        facts = json.loads(sound.with_suffix(".json").read_text())
+        (there,) = [path for path in s3.paths() if path.endswith(sound.name)]
+        held = bytes(obstore.get(s3.store(), there).bytes())
+        assert hashlib.sha256(held).hexdigest() == facts["sha256"]
+        await asyncio.to_thread(s3.stop)  # an outage: what is here is all there is, and is not let go
+        await installation.stop()
+        await installation.start()
+        assert (await leg(installation, call, "both")).stat().st_size > len(held)
+        assert sound.exists()
+        await asyncio.to_thread(s3.start)
+        while sound.exists():
+            await asyncio.sleep(0.05)
 
 
 # --- against an Asterisk without an engine -------------------------------------------------------------------------------------------

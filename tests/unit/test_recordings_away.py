@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,45 +15,15 @@ import pytest
 
 from engine.domain.company import Keeping
 from engine.recordings import Archive, KeyRing, RecordingFolder, Tampered, load_key, rekey, verify
-from engine.recordings.away import Away, s3_store
+from engine.recordings.away import Away
 from tests.fakes.legs import tone, write_leg
-
-moto = pytest.importorskip("moto.server")
-BUCKET = "recordings"
-
-
-class Server:
-    """An S3 that can go away and come back with what it held."""
-
-    def __init__(self) -> None:
-        self._server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        self._server.start()
-        self.host, self.port = self._server.get_host_and_port()
-        self.url = f"http://{self.host}:{self.port}"
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/{BUCKET}", method="PUT")).close()
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def start(self) -> None:
-        self._server = moto.ThreadedMotoServer(self.host, self.port, verbose=False)
-        self._server.start()
-
-    def store(self) -> obstore.store.S3Store:
-        return s3_store(
-            BUCKET, endpoint=self.url, access_key="test", secret_key="test", prefix="dozvon", seconds=3.0
-        )
-
-    def names(self) -> list[str]:
-        return sorted(Path(str(entry["path"])).name for page in obstore.list(self.store()) for entry in page)
+from tests.fakes.s3 import Server, serving
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    urllib.request.urlopen(urllib.request.Request(f"{made.url}/moto-api/reset", method="POST")).close()
-    made.stop()
+    with serving() as made:
+        yield made
 
 
 @pytest.fixture
