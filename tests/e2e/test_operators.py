@@ -245,6 +245,28 @@ async def test_a_killed_engine_leaves_a_talk_untouched(office: Office, voice: Pa
     await call.ended(SOON)
 
 
+async def test_a_killed_engine_leaves_a_colleagues_talk_untouched(office: Office, voice: Path) -> None:
+    """The plumber asks the operator something in the midst of a robocall; the question whether they go comes afterwards."""
+    office.desk.answers()
+    staff = office.people.plumber
+    staff.answers().hears(1.0).presses("0").holds(60)
+    await office.signs_in()
+    ticket = (await office.installation.post("/api/v1/tickets", WATER))["number"]
+    call, desk = await staff.rang(SOON), await office.desk.rang(SOON)
+    await office.together(ticket, 2)
+    await office.installation.kill()
+    await office.installation.start()
+    await office.event(ticket, "CallResumed")
+    spoken = (call.speech_seconds, desk.speech_seconds)
+    await office.hear_each_other(call, desk, voice)
+    await desk.hangs_up()
+    await call.hears(spoken[0] + 2.0, timeout=SOON)  # the question again
+    await call.presses((await office.event(ticket, "RobocallAnswered"))["accept_key"])
+    assert (await office.event(ticket, "Accepted"))["contact"] == "plumber1"
+    await call.hangs_up()
+    assert len(staff.history) == 1
+
+
 async def test_a_promise_survives_a_kill(office: Office) -> None:
     office.desk.answers()
     await office.signs_in()
