@@ -21,6 +21,7 @@ from engine.domain.events import (
     DialStarted,
     EscalationStarted,
     Event,
+    PartiesConnected,
     RecordingAttached,
     RecordingErased,
     RecordingPaused,
@@ -271,6 +272,29 @@ async def test_pause_and_resume_leave_a_gap_with_names() -> None:
         type(e) for e in world.store.timelines[ticket] if isinstance(e, RecordingPaused | RecordingResumed)
     ]
     assert kinds == [RecordingPaused, RecordingResumed, RecordingPaused]
+
+
+def test_whoever_hears_a_paused_call_has_the_same_gap() -> None:
+    def at(second: int) -> datetime:
+        return NOW + timedelta(seconds=second)
+
+    history: list[Event] = [
+        PartiesConnected(at=at(0), calls=("caller", "operator")),
+        RecordingPaused(at=at(1), call="caller", by="ivanova"),
+        PartiesConnected(at=at(2), calls=()),  # a hold
+        PartiesConnected(at=at(4), calls=("caller", "operator", "plumber")),
+        RecordingResumed(at=at(6), call="caller", by="ivanova"),
+        CallsBridged(at=at(7), calls=("robocall", "caller")),
+        RecordingPaused(at=at(8), call="caller", by="ivanova"),
+        CallEnded(at=at(9), call="caller", seconds=9.0),
+    ]
+    gaps = {call: filing.silences_of(history, call) for call in ("caller", "operator", "plumber", "robocall")}
+    assert gaps == {
+        "caller": ((at(1), at(6)), (at(8), at(9))),
+        "operator": ((at(1), at(2)), (at(4), at(6)), (at(8), at(9))),
+        "plumber": ((at(4), at(6)), (at(8), at(9))),
+        "robocall": ((at(8), at(9)),),
+    }
 
 
 async def test_a_forgotten_pause_ends_by_itself() -> None:

@@ -133,6 +133,38 @@ def gaps_of(history: Sequence[Event], call: str) -> tuple[Gap, ...]:
     return (*gaps, (since, since + timedelta(days=1))) if since else tuple(gaps)
 
 
+def silences_of(history: Sequence[Event], call: str) -> tuple[Gap, ...]:
+    """From when to when nothing of the call was kept: while it was paused, or connected with one that was."""
+    gaps: list[Gap] = []
+    since: datetime | None = None
+    paused: set[str] = set()
+    table: set[str] = set()
+    talks: list[set[str]] = []
+    for event in history:
+        match event:
+            case RecordingPaused(call=of):
+                paused.add(of)
+            case RecordingResumed(call=of):
+                paused.discard(of)
+            case PartiesConnected(calls=calls):
+                table = set(calls)
+            case CallsBridged(calls=calls):
+                talks.append(set(calls))
+            case CallEnded(call=of):
+                paused.discard(of)
+                talks = [talk for talk in talks if of not in talk]
+            case _:
+                continue
+        over = isinstance(event, CallEnded) and event.call == call
+        silent = not over and (call in paused or any(call in t and t & paused for t in (table, *talks)))
+        if silent:
+            since = since or event.at
+        elif since is not None:
+            gaps.append((since, event.at))
+            since = None
+    return (*gaps, (since, since + timedelta(days=1))) if since else tuple(gaps)
+
+
 # --- one recording -----------------------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +199,7 @@ async def _file(ticket: int, recording: str, ended: CallEnded | None, d: Deps) -
 async def _finish(
     ticket: int, recording: str, seconds: float | None, history: Sequence[Event], d: Deps
 ) -> Kept | None:
-    company, gaps = Ticket.of(history).company, gaps_of(history, call_of(recording))
+    company, gaps = Ticket.of(history).company, silences_of(history, call_of(recording))
     return await d.recordings.finish(company, recording, seconds, gaps)
 
 
