@@ -13,6 +13,7 @@ An incoming call is named by its SIP Call-ID, an outgoing one by whatever `dial`
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -37,6 +38,7 @@ SPEECH_HOLD_SECONDS = 0.12
 SPEECH_REPORT_SECONDS = 0.05
 WAV_CLOSE_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
+NICENESS = -10
 
 
 class Line(pj.Call):  # type: ignore[misc]
@@ -345,6 +347,10 @@ def main() -> None:
     if os.getppid() != parent:
         return  # the parent was gone before we asked to die with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    with contextlib.suppress(
+        OSError
+    ):  # a telephone is a machine of its own: nothing here should delay its sound
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     events = os.dup(1)
     os.dup2(2, 1)  # pjlib prints a banner on standard output before its log can be silenced
     desk = Desk(recordings, rtp_port, events)

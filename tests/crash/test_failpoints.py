@@ -26,9 +26,6 @@ DEATH_SECONDS = 90.0
 PERSISTENT_SECONDS = 2.0
 MENU = "cause.emergency"
 OVERLAP_SECONDS = 0.1
-STARVED_SECONDS = 3.0
-"""An engine that starts takes the processor from the softphones' clocks. While there is none nothing is played to them either, and where
-nothing comes and nothing goes nothing is recorded; what then comes in a burst MixMonitor drops in part."""
 LIVES = {
     "the resident's call": (
         "hotline.ticket_opened",
@@ -79,7 +76,6 @@ def cast(people: People) -> None:
 @pytest.mark.parametrize("points", LIVES.values(), ids=LIVES)
 async def test_killed_in(points: Sequence[str], installation: Installation, people: People) -> None:
     cast(people)
-    installation.same_length_seconds = STARVED_SECONDS
     await installation.begin(shortened, DOZVON_FAILPOINT=points[0])
     async with asyncio.timeout(STORY_SECONDS), asyncio.TaskGroup() as group:
         resident = group.create_task(phones(installation, people, "hotline.asked" in points), name="resident")

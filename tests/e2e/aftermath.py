@@ -79,7 +79,7 @@ async def recordings(installation: Installation, calls: list[Call]) -> list[str]
     deadline = time.monotonic() + QUIET_SECONDS
     while True:
         attached = await _attached(installation)
-        pairs, missing = _match(answered, attached, installation.same_length_seconds)
+        pairs, missing = _match(answered, attached)
         if not missing or time.monotonic() > deadline:
             break
         await asyncio.sleep(POLL_SECONDS)
@@ -112,9 +112,7 @@ async def _attached(installation: Installation) -> list[tuple[str, Json]]:
     return found
 
 
-def _match(
-    calls: list[Call], attached: list[tuple[str, Json]], slack: float
-) -> tuple[list[tuple[Call, Json]], list[Call]]:
+def _match(calls: list[Call], attached: list[tuple[str, Json]]) -> tuple[list[tuple[Call, Json]], list[Call]]:
     """Pair each call with a recording of the same number and length; the calls that found none."""
     left, pairs, missing = list(attached), [], []
     for call in calls:
@@ -122,7 +120,7 @@ def _match(
         alike = [
             each
             for each in left
-            if each[0] == number and abs(float(each[1]["seconds"]) - call.seconds) <= slack
+            if each[0] == number and abs(float(each[1]["seconds"]) - call.seconds) <= SAME_LENGTH_SECONDS
         ]
         if not alike:
             missing.append(call)

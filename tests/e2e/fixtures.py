@@ -17,7 +17,6 @@ from engine.speech.voice import SpokenVoice
 from tests.e2e.aftermath import complaints
 from tests.e2e.harness import (
     PREFIX,
-    SAME_LENGTH_SECONDS,
     VOICES,
     Installation,
     People,
@@ -116,7 +115,6 @@ async def told(
 async def put_away(installation: Installation, people: People) -> None:
     """Stop the engine, and fail if anything is not as it must be when a test is over."""
     wrong = await complaints(installation, people)
-    installation.same_length_seconds = SAME_LENGTH_SECONDS
     await people.network.hang_up()
     await installation.stop()
     if wrong:

@@ -47,6 +47,7 @@ STOP_SECONDS = 8.0
 EVENT_SECONDS = 15.0
 POLL_SECONDS = 0.04
 SAME_LENGTH_SECONDS = 0.3
+"""How much shorter or longer than its call a recording may be, whatever was killed meanwhile."""
 RTP_PORTS = 500
 SHORT_FALLBACK = {
     "fallback_silence_seconds": 1,
@@ -129,8 +130,6 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     process: EngineProcess | None = None
     token: str = ""
-    same_length_seconds: float = SAME_LENGTH_SECONDS
-    """How much shorter or longer than its call a recording may be; `begin` keeps it, tear-down puts it back."""
     log_file: Path | None = None
     """Where the engine's log goes; by default beside the data."""
     open_tickets_allowed: bool = False
