@@ -197,3 +197,23 @@ async def test_staff_whom_nothing_concerns_are_residents() -> None:
             e for timeline in town.store.timelines.values() for e in timeline if isinstance(e, TicketOpened)
         ]
         assert [(one.channel, one.phone) for one in opened] == [("phone", DIRECTOR)]
+
+
+@virtual
+async def test_a_call_of_staff_goes_on_over_a_restart() -> None:
+    async with Town.at_work() as town:
+        ticket = await ringing(town)
+        call = await calls(town, SECOND)
+        await call.holds(2)
+        await town.restart()
+        await call.holds(4)
+        assert "Простите, связь прерывалась." in heard(town, call)
+        await call.presses("1")
+        accepted = await town.until(ticket, Accepted)
+        await call.ended(60)
+        await asyncio.sleep(1)
+        assert accepted.contact == "plumber2"
+        started = [event for event in town.events(ticket, CallStarted) if event.call == call.id]
+        ended = [event for event in town.events(ticket, CallEnded) if event.call == call.id]
+        assert (len(started), len(ended)) == (1, 1)
+        assert ended[0].seconds > 6

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
 from engine.domain import wording
 from engine.domain.company import Company
 from engine.domain.errors import HungUp, TicketIsClosed
-from engine.domain.events import CallAnswered, CallEnded, CallStarted, KeyPressed
+from engine.domain.events import CallAnswered, CallEnded, CallResumed, CallStarted, KeyPressed
 from engine.domain.model import CallKind, Contact, Via
 from engine.domain.ticket import Ticket
 from engine.domain.walk import Walk
@@ -50,21 +51,26 @@ async def concerns(company: Company, contact: Contact, d: Deps) -> Sequence[Conc
 
 
 async def answer(leg: Leg, company: Company, contact: Contact, about: Sequence[Concern], d: Deps) -> None:
-    """Serve the call; it is recorded to the first ticket that it is about. `about` is not empty."""
-    home = about[0].ticket
+    """Serve the call; it is recorded to the first ticket that it is about. `about` is not empty. One that an earlier engine had goes on."""
+    before = await d.store.ticket_of_call(leg.id) if leg.adopted else None
+    home = about[0].ticket if before is None else before
     loop, up_since, by, cause = asyncio.get_running_loop(), None, "us", 16
-    now = d.clock.now()
+    now, talk = d.clock.now(), Conversation(leg, d.voice)
     started = CallStarted(
         at=now, call=leg.id, kind=CallKind.CALLBACK, number=leg.number, did=leg.did, contact=contact.id
     )
-    await d.store.append(home, [started])
+    await d.store.append(home, [started if before is None else CallResumed(at=now, call=leg.id)])
     try:
         async with leg, asyncio.timeout(CALL_SECONDS):
-            await leg.answer()
-            up_since = loop.time()
-            await d.store.append(home, [CallAnswered(at=d.clock.now(), call=leg.id)])
-            talk = Conversation(leg, d.voice)
-            await talk.say(wording.RECORDED)
+            if before is None:
+                await leg.answer()
+                up_since = loop.time()
+                await d.store.append(home, [CallAnswered(at=d.clock.now(), call=leg.id)])
+                await talk.say(wording.RECORDED)
+            else:
+                up_since = loop.time() - (now - await _up_since(home, leg, d)).total_seconds()
+                if not any([await connect.goes_on(talk, concern.ticket, d) for concern in about]):
+                    await talk.say(wording.BACK_AGAIN)
             for concern in about:
                 await (_report if concern.theirs else _offer)(talk, concern.ticket, contact, d)
             await talk.say(wording.THANKS)
@@ -76,6 +82,11 @@ async def answer(leg: Leg, company: Company, contact: Contact, about: Sequence[C
         seconds = round(loop.time() - up_since, 3) if up_since is not None else 0.0
         ended = CallEnded(at=d.clock.now(), call=leg.id, cause=cause, by=by, seconds=seconds)
         await asyncio.shield(d.store.append(home, [ended]))
+
+
+async def _up_since(home: int, leg: Leg, d: Deps) -> datetime:
+    history = await d.store.history(home)
+    return next((e.at for e in history if isinstance(e, CallAnswered) and e.call == leg.id), d.clock.now())
 
 
 async def _offer(talk: Conversation, ticket: int, contact: Contact, d: Deps) -> None:
