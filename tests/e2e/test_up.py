@@ -141,6 +141,7 @@ async def test_it_tells_restarts_and_stops(tmp_path: Path) -> None:
 async def test_a_taken_port_is_an_answer_not_a_traceback(tmp_path: Path) -> None:
     port = free_base_port()
     with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", port + 2))
         squatter.listen()
         async with supervisor(tmp_path / "var", port, "true") as it:
