@@ -38,6 +38,7 @@ from engine.flows.residents.callers import Callers, CallLimits
 from engine.flows.staff.gate import Gate, Gates
 from engine.flows.texts.links import Links
 from engine.flows.watch.alarm import Alarms
+from engine.flows.watch.duty import Duty
 from engine.flows.watch.watchdog import Watchdog
 from engine.front import console, leave
 from engine.health import Health, probes
@@ -82,13 +83,16 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with engine(settings) as built:
+    async with engine(settings, stopping) as built:
+        if built is None:
+            return
         serving = asyncio.create_task(built.service.run(), name="service")
         watching = asyncio.create_task(built.ari.watch(), name="ari watch")
         stopped = asyncio.create_task(stopping.wait(), name="stop signal")
         log.info("the engine is at work", console=settings.console_url)
         guarding = asyncio.create_task(built.watchdog.run(), name="watchdog")
-        tasks = {serving, watching, guarding, stopped}
+        on_duty = asyncio.create_task(built.duty.kept(), name="duty")
+        tasks = {serving, watching, guarding, on_duty, stopped}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("the engine stops", calls=built.phone.legs)
         if stopped in done and built.phone.legs:
@@ -117,17 +121,25 @@ class Engine:
     ari: AriClient
     phone: AsteriskTelephony
     watchdog: Watchdog
+    duty: Duty
 
 
 @asynccontextmanager
-async def engine(settings: Settings) -> AsyncIterator[Engine]:
-    """All adapters open and put together, the console listening; everything closed again, in reverse order, on leaving."""
+async def engine(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Engine | None]:
+    """All adapters open and put together, the console listening; everything closed again, in reverse order, on leaving.
+
+    None: it was stopped while it waited for its turn, beside another engine on the same database.
+    """
     clock = SystemClock()
     secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
     settings.inside().mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         folders = await stack.enter_async_context(_companies(settings))
         store = await stack.enter_async_context(Store.open(settings.database))
+        duty = Duty(store, f"{socket.gethostname()}:{settings.inside()}")
+        if not await duty.taken(stopping):
+            yield None
+            return
         voice = await stack.enter_async_context(
             SpokenVoice(
                 find_engines(settings.voice.prefix.absolute(), settings.voice.name),
@@ -152,7 +164,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
             recordings=recordings,
             texts=texts.texts,
             link=links.to if settings.sms.links else lambda _: None,
-            engine=f"{socket.gethostname()}:{settings.inside()}",
+            engine=duty.engine,
             texting=_text_rules(settings),
             clock=clock,
             companies=folders,
@@ -191,7 +203,7 @@ async def engine(settings: Settings) -> AsyncIterator[Engine]:
         await stack.enter_async_context(upkeep.at_work())
         await stack.enter_async_context(prepared(voice, deps, sentry))
         stack.enter_context(sentry.on_watch())
-        yield Engine(service, deps, store, ari, phone, watchdog)
+        yield Engine(service, deps, store, ari, phone, watchdog, duty)
 
 
 async def _operators(settings: Settings, deps: Deps) -> Operators:

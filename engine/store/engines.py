@@ -97,7 +97,7 @@ def sole_user(url: URL) -> Iterator[None]:
             holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             raise StoreInUse(
                 f"{database} is in use by another engine (process {holder}); stop that one first, "
-                "or move this one by DOZVON_DATA_DIR, or use PostgreSQL to run several engines"
+                "or move this one by DOZVON_DATA_DIR, or use PostgreSQL, where a second engine stands by"
             ) from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
