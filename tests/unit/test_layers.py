@@ -37,7 +37,7 @@ EDGE = {
 
 MAY_KNOW = {
     **dict.fromkeys(DOMAIN, DOMAIN),
-    **dict.fromkeys(PORTS, DOMAIN),
+    **dict.fromkeys(PORTS, DOMAIN | PORTS),
     **dict.fromkeys(FLOWS, DOMAIN | PORTS | FLOWS),
     **{room: set() for room in TOOLS},
     **{room: DOMAIN | PORTS | TOOLS | {room} for room in ADAPTERS},
