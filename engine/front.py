@@ -18,7 +18,7 @@ from engine.console.deps import Settings as ConsoleSettings
 from engine.flows.deps import Deps
 from engine.health import Health
 from engine.ports import Muting
-from engine.recordings import RecordingFolder
+from engine.recordings.folder import RecordingFolder
 from engine.store.accounts import Access
 from engine.store.store import Store
 

@@ -22,7 +22,11 @@ from engine.flows.deps import Deps
 from engine.flows.records import filing, keeping
 from engine.flows.records.filing import Strays
 from engine.ports import Companies, Muting
-from engine.recordings import Archive, Disk, KeyRing, Level, RecordingFolder, Room, load_key
+from engine.recordings.archive import Archive
+from engine.recordings.crypt import KeyRing
+from engine.recordings.disk import Disk, Level, Room
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.seal import load_key
 
 if TYPE_CHECKING:
     from engine.recordings.away import Away

@@ -12,8 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from engine.cli.common import JSON, UNUSABLE, WRONG, complain, emit, settings_of, wait
 from engine.config import Settings
 from engine.domain.errors import DozvonError, NotKnown
-from engine.recordings import Archive, RecordingFolder, load_key, public_pem, rekey, verify
-from engine.recordings import export as export_to
+from engine.recordings.archive import Archive
+from engine.recordings.export import export as export_to
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.rekey import rekey
+from engine.recordings.seal import load_key, public_pem
+from engine.recordings.verify import verify
 from engine.store.store import Store
 from engine.store.tables import recordings as rows
 from engine.upkeep import KEY_FILE, recording_keys, recordings_away

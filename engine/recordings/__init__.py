@@ -1,34 +1,6 @@
-"""Recordings: from the legs that the dialplan writes to what is kept, sealed, found again and listened to."""
+"""Recordings: from the legs that the dialplan writes to what is kept, sealed, found again and listened to.
 
-from engine.recordings.archive import Archive, OnHold
-from engine.recordings.crypt import KeyLost, KeyRing, Tampered
-from engine.recordings.disk import Disk, Level, Room
-from engine.recordings.export import Exported, export
-from engine.recordings.folder import Listened, RecordingFolder
-from engine.recordings.keep import Facts
-from engine.recordings.rekey import Rekeyed, rekey
-from engine.recordings.seal import load_key, load_public_key, public_pem
-from engine.recordings.verify import Wrong, verify
-
-__all__ = [
-    "Archive",
-    "Disk",
-    "Exported",
-    "Facts",
-    "KeyLost",
-    "KeyRing",
-    "Level",
-    "Listened",
-    "OnHold",
-    "RecordingFolder",
-    "Rekeyed",
-    "Room",
-    "Tampered",
-    "Wrong",
-    "export",
-    "load_key",
-    "load_public_key",
-    "public_pem",
-    "rekey",
-    "verify",
-]
+`folder` is the way in: it finishes a call's recording and finds it again. Beside it `archive` (sealed, held, let go), `verify`, `export`,
+`rekey`, `disk`, `away` (S3). Nothing is imported here: the worker that joins legs has no need of the rest, and
+starts in half the time.
+"""

@@ -10,7 +10,7 @@ import pytest
 
 import engine.recordings.folder as folder_module
 from engine.ports import Recordings
-from engine.recordings import RecordingFolder
+from engine.recordings.folder import RecordingFolder
 from tests.fakes.legs import tone, write_leg
 from tests.fakes.recordings import FakeRecordings
 

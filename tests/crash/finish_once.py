@@ -18,8 +18,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from engine.domain.company import Keeping
-from engine.recordings import Archive, KeyRing, RecordingFolder, load_key
 from engine.recordings import folder as folder_module
+from engine.recordings.archive import Archive
+from engine.recordings.crypt import KeyRing
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.seal import load_key
 from engine.workers import Answer, Errand
 
 

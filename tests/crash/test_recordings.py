@@ -17,9 +17,12 @@ import pytest
 
 from engine.asterisk.ami import Ami, AmiAddress
 from engine.asterisk.server import AsteriskServer, AsteriskSettings, demo_trunk
-from engine.recordings import KeyRing, RecordingFolder, load_key, verify
 from engine.recordings import folder as folder_module
+from engine.recordings.crypt import KeyRing
+from engine.recordings.folder import RecordingFolder
 from engine.recordings.formats import sha256
+from engine.recordings.seal import load_key
+from engine.recordings.verify import verify
 from engine.speech.sound import write_wav
 from engine.upkeep import NO_RECORDING
 from tests.crash.finish_once import AtHand, folder_of

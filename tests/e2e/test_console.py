@@ -42,7 +42,7 @@ from engine.domain.events import (
 from engine.domain.model import CallKind, Outcome, Urgency, Via
 from engine.flows import verbs
 from engine.flows.deps import Deps
-from engine.recordings import RecordingFolder
+from engine.recordings.folder import RecordingFolder
 from engine.store import Store
 from engine.store.accounts import Access
 from tests.fakes.console import company

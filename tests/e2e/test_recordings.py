@@ -22,7 +22,7 @@ import pytest_asyncio
 from engine.asterisk.server import NICENESS, AsteriskServer
 from engine.demo.hearing import heard
 from engine.demo.softphones import Call
-from engine.recordings import RecordingFolder
+from engine.recordings.folder import RecordingFolder
 from tests.crash.test_recordings import DID, asterisk, folder, needs_asterisk, the_call
 from tests.e2e import wire
 from tests.e2e.fixtures import put_away

@@ -15,7 +15,7 @@ import pytest
 
 import engine.recordings.folder as folder_module
 from engine.domain.errors import NotKnown
-from engine.recordings import Listened, RecordingFolder
+from engine.recordings.folder import Listened, RecordingFolder
 from engine.recordings.formats import find_ffmpeg, sha256
 from engine.recordings.legs import read_leg, writers, writers_of
 from tests.fakes.legs import RATE, header, tone, write_leg

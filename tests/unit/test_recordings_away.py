@@ -14,8 +14,13 @@ import obstore
 import pytest
 
 from engine.domain.company import Keeping
-from engine.recordings import Archive, KeyRing, RecordingFolder, Tampered, load_key, rekey, verify
+from engine.recordings.archive import Archive
 from engine.recordings.away import Away
+from engine.recordings.crypt import KeyRing, Tampered
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.rekey import rekey
+from engine.recordings.seal import load_key
+from engine.recordings.verify import verify
 from tests.fakes.legs import tone, write_leg
 from tests.fakes.s3 import Server, serving
 

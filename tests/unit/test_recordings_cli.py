@@ -14,7 +14,10 @@ from engine.cli import app
 from engine.domain.company import Keeping
 from engine.domain.events import CallStarted, RecordingAttached, TicketOpened
 from engine.domain.model import CallKind
-from engine.recordings import Archive, KeyRing, RecordingFolder, load_key
+from engine.recordings.archive import Archive
+from engine.recordings.crypt import KeyRing
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.seal import load_key
 from engine.store.store import Store
 from tests.fakes.legs import tone, write_leg
 from tests.unit.test_recordings_filing import NOW

@@ -13,19 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.company import Keeping
-from engine.recordings import (
-    Archive,
-    KeyLost,
-    KeyRing,
-    RecordingFolder,
-    Tampered,
-    export,
-    load_key,
-    public_pem,
-    rekey,
-    verify,
-)
-from engine.recordings.crypt import CHUNK_BYTES, decrypt, encrypt, new_key
+from engine.recordings.archive import Archive
+from engine.recordings.crypt import CHUNK_BYTES, KeyLost, KeyRing, Tampered, decrypt, encrypt, new_key
+from engine.recordings.export import export
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.rekey import rekey
+from engine.recordings.seal import load_key, public_pem
+from engine.recordings.verify import verify
 from tests.fakes.legs import RATE, tone, write_leg
 
 

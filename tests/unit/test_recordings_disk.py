@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.recordings import Disk, Level
+from engine.recordings.disk import Disk, Level
 
 MEGABYTE = 1024 * 1024
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from engine.domain.errors import NotKnown
-from engine.recordings import Archive, RecordingFolder, export, load_key, load_public_key, public_pem
-from engine.recordings.seal import Link
+from engine.recordings.archive import Archive
+from engine.recordings.export import export
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.seal import Link, load_key, load_public_key, public_pem
 from tests.fakes.legs import tone, write_leg
 
 

@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.errors import NotKnown
-from engine.recordings import Archive, OnHold, RecordingFolder, load_key, load_public_key, verify
-from engine.recordings.seal import KEPT, Chain, Link, chain_files, links
+from engine.recordings.archive import Archive, OnHold
+from engine.recordings.folder import RecordingFolder
+from engine.recordings.seal import KEPT, Chain, Link, chain_files, links, load_key, load_public_key
+from engine.recordings.verify import verify
 from tests.fakes.legs import tone, write_leg
 
 CALLS = ("a", "b", "c")

@@ -10,7 +10,8 @@ import pytest
 import engine.upkeep as module
 from engine.asterisk.ami_protocol import AmiAway
 from engine.config import Settings
-from engine.recordings import Level, RecordingFolder, Room
+from engine.recordings.disk import Level, Room
+from engine.recordings.folder import RecordingFolder
 from engine.upkeep import GIGABYTE, Upkeep
 
 
