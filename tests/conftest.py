@@ -1,7 +1,10 @@
 """What tests of several folders share: one real Asterisk, one telephone network and one engine for each test process."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.alone import alone, among_others
 from tests.e2e.fixtures import (  # noqa: F401 - pytest finds fixtures by their names here
     asterisk,
     installation,
@@ -25,10 +28,29 @@ LONGEST = (
 FOLDERS = ("crash", "e2e", "contract", "property", "unit")
 
 
+REAL = {"crash", "e2e", "contract"}
+
+
+@pytest.fixture(autouse=True)
+def company_of_others(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Who hears each second of a call is not disturbed by who places two hundred (`@pytest.mark.alone`)."""
+    if request.node.path.parent.name not in REAL:
+        yield
+        return
+    with alone() if request.node.get_closest_marker("alone") else among_others():
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first; everything else in its order."""
+    """Those first that have to be alone, as nobody has begun anything yet; then the long ones; everything else in its order."""
     mark_who_shares(items)
-    items.sort(key=lambda item: (_place(LONGEST, item.path.stem), _place(FOLDERS, item.path.parent.name)))
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("alone") is None,
+            _place(LONGEST, item.path.stem),
+            _place(FOLDERS, item.path.parent.name),
+        )
+    )
 
 
 def _place(among: tuple[str, ...], name: str) -> int:

@@ -311,7 +311,7 @@ async def test_telephony_away(world: AsteriskWorld) -> None:
 # Many
 
 
-@pytest.mark.parametrize(("calls", "at_once"), [(50, 1), (200, 25)])
+@pytest.mark.parametrize(("calls", "at_once"), [(50, 1), pytest.param(200, 25, marks=pytest.mark.alone)])
 async def test_many_legs_leave_no_channel(world: AsteriskWorld, calls: int, at_once: int) -> None:
     """As many callers as dials; of the dials some are busy, some are cancelled at any moment, most talk."""
     room = asyncio.Semaphore(at_once)

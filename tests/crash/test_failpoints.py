@@ -97,17 +97,26 @@ async def test_killed_in(points: Sequence[str], installation: Installation, peop
 
 async def phones(installation: Installation, people: People, asked: bool) -> None:
     """The resident phones, presses one until somebody cares, and stays on the line until the director has accepted (and the menu of
-    causes has been `asked`)."""
+    causes has been `asked`). A key that is held while nobody is there to send silence would be missing in the recording (ADR 14)."""
     call = await people.call_the_hotline(installation.base_port, timeout=DEATH_SECONDS)
     with contextlib.suppress(CallOverError):  # the fallback may have had it, or the hotline has said good-bye
         while not await seen(installation, "Classified"):
-            await call.presses("1")
+            if await alive(installation):
+                await call.presses("1")
             await call.holds(PERSISTENT_SECONDS)
         while not await seen(installation, "Accepted") or (
             asked and not await seen(installation, question=MENU)
         ):
             await call.holds(0.2)
     await call.hangs_up()
+
+
+async def alive(installation: Installation) -> bool:
+    """Whether there is an engine that hears."""
+    with contextlib.suppress(aiohttp.ClientError):
+        await installation.tickets()
+        return True
+    return False
 
 
 async def seen(installation: Installation, type: str | None = None, question: str | None = None) -> bool:

@@ -14,6 +14,7 @@ from engine.demo.softphones import PhoneNetwork
 from engine.domain import wording
 from engine.speech.engines import find_engines
 from engine.speech.voice import SpokenVoice
+from tests.alone import among_others
 from tests.e2e.aftermath import complaints
 from tests.e2e.harness import (
     PREFIX,
@@ -104,10 +105,11 @@ async def told(
     stories: Stories = request.module.story
     await session_network.reset()
     await session_installation.begin(stories.write_company, **getattr(request.module, "ENVIRONMENT", {}))
-    async with stories.tell(session_installation, session_network) as tasks:
-        yield tasks
-        await asyncio.wait(tasks.values())
-        await put_away(session_installation, People.on(session_network))
+    with among_others():
+        async with stories.tell(session_installation, session_network) as tasks:
+            yield tasks
+            await asyncio.wait(tasks.values())
+            await put_away(session_installation, People.on(session_network))
     session_network.accept_key = None
     await session_network.reset()
 

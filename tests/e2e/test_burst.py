@@ -8,6 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.harness import DID, Installation, People
 from tests.e2e.sipp import burst
 
@@ -41,6 +43,7 @@ class Found:
         return found[0]
 
 
+@pytest.mark.alone
 async def test_two_hundred_calls_and_twenty_from_one_number(
     installation: Installation, people: People, tmp_path: Path
 ) -> None:

@@ -331,6 +331,7 @@ async def test_a_bad_network_costs_no_second(
 
 
 @needs_asterisk
+@pytest.mark.alone
 async def test_a_hundred_calls_at_once_keep_their_seconds(
     asterisk: AsteriskServer, folder: RecordingFolder, pacer: Pacer
 ) -> None:
