@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import count
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
@@ -22,6 +22,10 @@ from .errands import Errands
 from .quiet import Quiet
 
 log = structlog.get_logger(__name__)
+
+PLAYBACK_IDS = 4
+"""The playbacks of a channel are called after it, in turns, so that the next engine knows what the last one may have begun."""
+HUSH_SECONDS = 1.0
 
 HEAR_OF_END_SECONDS = 1.0  # a REST call may learn of the end before the websocket brings it
 DESTROY_SECONDS = 2.0
@@ -68,6 +72,7 @@ class AsteriskLeg:
         self._forget = forget
         self._our_cause: int | None = None
         self._keys: deque[str] = deque()
+        self._plays, self._hushed = count(), False
         self._playing: dict[str, str | None] = {}  # playback's id -> final state, None while it plays
         self._waiters: set[asyncio.Future[None]] = set()
         self._unlisten = ari.listen(self._file, events.channel(id))
@@ -156,7 +161,9 @@ class AsteriskLeg:
         self._raise_if_hung_up()
         if not sounds:
             return
-        playback = uuid4().hex
+        if self.adopted and not self._hushed:
+            await self._hush()
+        playback = f"{self.id}~{next(self._plays) % PLAYBACK_IDS}"
         with self.quiet.broken(), self._listening(playback):
             request = self._ari.channels.play(self.id, media=sounds, playbackId=playback)
             asked = self._errands.begin(request, "play")
@@ -169,6 +176,17 @@ class AsteriskLeg:
                     await self._errands.finish(self._stop(playback, asked), "stop-playback")
             if self._playing[playback] == "failed":
                 await self._played_badly(sounds)
+
+    async def _hush(self) -> None:
+        """Stop what an earlier engine was saying: else our first word would wait for its end."""
+        self._hushed = True
+        for playback in (f"{self.id}~{place}" for place in range(PLAYBACK_IDS)):
+            with self._listening(playback), suppress(AriError, TimeoutError):
+                await self._ari.playbacks.stop(playback)
+                async with asyncio.timeout(
+                    HUSH_SECONDS
+                ):  # its end must not be taken for that of our own of that name
+                    await self._until_or_hung_up(lambda id=playback: self._playing[id])  # type: ignore[misc]
 
     @contextmanager
     def _listening(self, playback: str) -> Iterator[None]:
