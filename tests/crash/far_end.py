@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 ACCEPT_KEYS = "56789"
 FRAME = 160
+OUR_NUMBERS = "sip:+7495000"
 
 
 @dataclass(eq=False)
@@ -49,7 +50,9 @@ class FarEnd(asyncio.DatagramProtocol):
     rng: random.Random
     dialogs: dict[str, Dialog] = field(default_factory=dict)
     invites: Counter[str] = field(default_factory=Counter)
-    """New calls, by number."""
+    """New calls of walks, by number."""
+    alarms: int = 0
+    """Calls that Asterisk places by itself, without the companies' caller IDs: an alarm may ring whom the walk rings."""
     doubles: list[tuple[Dialog, datetime]] = field(default_factory=list)
     """The call that was up, and when the other one came."""
     answers: int = 0
@@ -118,6 +121,9 @@ class FarEnd(asyncio.DatagramProtocol):
                 self._sip.sendto(known.last, peer)
             return
         number = line.split()[1].removeprefix("sip:").partition("@")[0]
+        if OUR_NUMBERS not in headers["from"]:
+            self.alarms += 1
+            number = f"alarm {number}"
         for other in self.live:
             if other.number == number:
                 self.doubles.append((other, datetime.now(UTC)))
@@ -125,7 +131,8 @@ class FarEnd(asyncio.DatagramProtocol):
         dialog = self.dialogs[headers["call-id"]] = Dialog(
             number, headers["call-id"], headers, body, peer, tag
         )
-        self.invites[number] += 1
+        if not number.startswith("alarm"):
+            self.invites[number] += 1
         task = asyncio.create_task(self._take(dialog), name=f"phone {number}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

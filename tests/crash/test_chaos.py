@@ -144,6 +144,7 @@ class Rig:
         """Asterisk dies with all its calls; the engine stays and waits for it."""
         died = datetime.now(UTC)
         await self.asterisk.kill()
+        await asyncio.sleep(0.05)  # what it had sent is with the far end now
         self.far_end.line_broke()
         self.kills["asterisk"] += 1
         await self.asterisk.start()
@@ -291,6 +292,7 @@ def figures_of(world: Rig, timelines: dict[int, list[Event]], wrong: list[str]) 
         "emergencies": len(timelines),
         "rings": sum(world.far_end.invites.values()),
         "double_rings": len(world.far_end.doubles),
+        "alarm_rings": world.far_end.alarms,
         "unintended_rings": sum((world.far_end.invites - intended).values()),
         "attempts_lost": len(lost),
         "steps_skipped": sum("is decided" in each for each in wrong),
