@@ -5,7 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 # Tests of calls mostly wait, but whoever is late hears too little: no more processes than cores. Each has an Asterisk and ports of its own.
 TESTS_AT_ONCE ?= auto
-PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --maxprocesses 4
 BIN := .venv/bin
 CACHE := .cache
 
