@@ -43,7 +43,7 @@ ASTERISK_EVERY = 10
 MINUTES = float(os.environ.get("DOZVON_CHAOS_MINUTES", "180" if LONG else "2"))
 """No longer than that, however many kills it makes."""
 COMPANIES = 8 if LONG else 5
-LIVES_SECONDS = (0.1, 2.0)
+LIVES_SECONDS = (0.1, 1.4)
 """How long an engine lives before it is killed, counted from its readiness."""
 READY_SECONDS = 60.0
 SLACK = timedelta(seconds=8)
