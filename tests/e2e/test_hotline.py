@@ -7,10 +7,11 @@ time (`tests/unit/test_hotline_in_town.py`); here the channels, the keys, the re
 from __future__ import annotations
 
 import asyncio
-import random
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from engine.demo.softphones import Call
 from engine.domain import dialogue_moves as m
@@ -335,29 +336,45 @@ async def ticket_from(installation: Installation, caller: str) -> int:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_random_keys_and_silences(installation: Installation, people: People, seed: int) -> None:
+presses = st.lists(st.tuples(st.floats(0.0, 2.5), st.sampled_from("0123456789*#")), min_size=1, max_size=8)
+"""One caller: silences in seconds, and the key after each."""
+
+
+@settings(
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(callers=st.lists(presses, min_size=4, max_size=4))
+async def test_random_keys_and_silences(
+    installation: Installation, people: People, callers: list[list[tuple[float, str]]]
+) -> None:
     """Four callers who press anything at any moment, on a real line: four tickets, no channel left."""
     staff(people, taken=False)
     installation.open_tickets_allowed = True
     for number in ("104", "112"):
         people.network.phone(number).answers().holds(2).hangs_up()
+    before = len(await installation.tickets())
     async with asyncio.TaskGroup() as group:
-        for number in range(4):
-            group.create_task(_at_random(installation, people, random.Random(seed * 100 + number), number))
-    assert len(await installation.tickets()) == 4
+        for number, pressed in enumerate(callers, start=before):
+            group.create_task(_at_random(installation, people, f"+7916200{number:04d}", pressed))
+    assert len(await installation.tickets()) == before + 4
 
 
-async def _at_random(installation: Installation, people: People, dice: random.Random, number: int) -> None:
-    caller = f"+7916200{number:04d}"
-    people.network.phone(caller, f"random {number}").busy()
+async def _at_random(
+    installation: Installation, people: People, caller: str, pressed: list[tuple[float, str]]
+) -> None:
+    people.network.phone(caller, f"random {caller}").busy()
     uri = f"sip:{DID}@127.0.0.1:{installation.base_port}"
     made = await people.resident.calls(uri, caller=caller, timeout=30)
-    for _ in range(8):
+    for silence, key in pressed:
         if made.over:
             return
-        await made.holds(dice.uniform(0, 2.5))
+        await made.holds(silence)
         if made.up:
-            await made.presses(dice.choice("0123456789*#"), info=True)
+            await made.presses(key, info=True)
     if made.up:
         await made.hangs_up()
