@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -35,22 +35,78 @@ DIRECTOR = "+79000000004"
 PLACE = "house-"
 POLICIES = ROOT / "escalation_policies"
 
-Tale = Callable[["Story"], Awaitable[None]]
+Tale = Callable[[Any], Awaitable[None]]
+"""Takes its `Story`."""
 
 
 @dataclass(eq=False)
-class Story:
-    """One story: its people, and what its ticket's timeline says so far (`events`, kept fresh by itself)."""
+class Timeline:
+    """What a ticket's timeline says so far (`events`), kept fresh by itself from `about` on."""
 
     name: str
-    index: int
     installation: Installation
-    network: PhoneNetwork
-    number: int = 0
+    number: int = field(default=0, init=False)
     """The ticket."""
-    events: list[Json] = field(default_factory=list)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _following: asyncio.Task[None] | None = None
+    events: list[Json] = field(default_factory=list, init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _following: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def about(self, ticket: int) -> None:
+        """The story is about this ticket: follow its timeline."""
+        self.number = ticket
+        self._following = asyncio.create_task(self._follow(), name=f"timeline of {self.name}")
+
+    async def until(self, type: str, timeout: float = EVENT_SECONDS, **fields: Any) -> Json:
+        """The first event of this type with these fields."""
+        return (await self._found(lambda: self.all(type, **fields), f"{type} {fields}", timeout))[0]
+
+    def all(self, type: str, **fields: Any) -> list[Json]:
+        """Every event of this type with these fields, so far."""
+        return [
+            event
+            for event in self.events
+            if event["type"] == type and all(event.get(name) == value for name, value in fields.items())
+        ]
+
+    @property
+    def told(self) -> str:
+        """The timeline in a line each, for whoever has to find out."""
+        skip = {"seq", "type", "at", "frozen", "people", "body"}
+        lines = [
+            f"  {event['seq']:3} {event['at'][14:23]} {event['type']} "
+            + " ".join(f"{k}={v}" for k, v in event.items() if k not in skip and v is not None)
+            for event in self.events
+        ]
+        return "\n".join([f"ticket {self.number} of {self.name}:", *lines])
+
+    async def _found(self, look: Callable[[], Any], what: str, timeout: float) -> Any:
+        try:
+            async with asyncio.timeout(timeout):
+                while not (found := look()):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise TimeoutError(f"no {what} in {timeout:.0f} s") from None
+        return found
+
+    async def _follow(self) -> None:
+        async with contextlib.aclosing(self.installation.timeline(self.number)) as timeline:
+            async for event in timeline:
+                self.events.append(event)
+                self._news.set()
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+
+
+@dataclass(eq=False)
+class Story(Timeline):
+    """One story: its people, and its ticket's timeline."""
+
+    index: int
+    network: PhoneNetwork
 
     @property
     def house(self) -> str:
@@ -64,6 +120,11 @@ class Story:
     @property
     def second(self) -> Phone:
         return self.network.phone(f"+7900100{self.index:02}02", f"{self.name}: second")
+
+    @property
+    def staff(self) -> Sequence[Phone]:
+        """Whose accept key is this story's."""
+        return (self.first, self.second)
 
     @property
     def resident(self) -> Resident:
@@ -98,24 +159,7 @@ class Story:
                 await asyncio.sleep(LOOK_SECONDS)
         return call
 
-    def about(self, ticket: int) -> None:
-        """The story is about this ticket: follow its timeline."""
-        self.number = ticket
-        self._following = asyncio.create_task(self._follow(), name=f"timeline of {self.name}")
-
-    # -- what is on the timeline -----------------------------------------------------------------------------
-
-    async def until(self, type: str, timeout: float = EVENT_SECONDS, **fields: Any) -> Json:
-        """The first event of this type with these fields."""
-        return (await self._found(lambda: self.all(type, **fields), f"{type} {fields}", timeout))[0]
-
-    def all(self, type: str, **fields: Any) -> list[Json]:
-        """Every event of this type with these fields, so far."""
-        return [
-            event
-            for event in self.events
-            if event["type"] == type and all(event.get(name) == value for name, value in fields.items())
-        ]
+    # -- how it went -----------------------------------------------------------------------------------------
 
     async def dials(self) -> list[tuple[str, str]]:
         """Who was rung and how it ended, in the order of the ringing, once everything is over."""
@@ -140,17 +184,6 @@ class Story:
         prompt = await self.network.prompt_of(words)
         return await asyncio.to_thread(heard, call.wav, prompt)
 
-    @property
-    def told(self) -> str:
-        """The timeline in a line each, for whoever has to find out."""
-        skip = {"seq", "type", "at", "frozen", "people", "body"}
-        lines = [
-            f"  {event['seq']:3} {event['at'][14:23]} {event['type']} "
-            + " ".join(f"{k}={v}" for k, v in event.items() if k not in skip and v is not None)
-            for event in self.events
-        ]
-        return "\n".join([f"ticket {self.number} of {self.name}:", *lines])
-
     def _outcomes(self) -> dict[str, str]:
         return {one["attempt"]: one["outcome"] for one in self.all("DialEnded")}
 
@@ -164,30 +197,11 @@ class Story:
         taken = bool(self.all("Accepted") if self.all("EscalationStarted") else self.all("CallEnded"))
         return taken and started <= ended.keys() and calls <= over.keys() and recorded
 
-    async def _found(self, look: Callable[[], Any], what: str, timeout: float) -> Any:
-        try:
-            async with asyncio.timeout(timeout):
-                while not (found := look()):
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise TimeoutError(f"no {what} in {timeout:.0f} s") from None
-        return found
-
-    async def _follow(self) -> None:
-        async with contextlib.aclosing(self.installation.timeline(self.number)) as timeline:
-            async for event in timeline:
-                self.events.append(event)
-                self._news.set()
-
-    async def close(self) -> None:
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait({self._following})
-
 
 class Stories:
     """The stories of a module, in the order in which they are written."""
+
+    kind = Story
 
     def __init__(self) -> None:
         self._tales: dict[str, Tale] = {}
@@ -228,8 +242,8 @@ class Stories:
         self, installation: Installation, network: PhoneNetwork
     ) -> AsyncIterator[dict[str, asyncio.Task[None]]]:
         """Tell all of them at once; await a task to know how its story went."""
-        stories = [Story(name, index, installation, network) for index, name in enumerate(self._tales)]
-        by_number = {phone.number: one for one in stories for phone in (one.first, one.second)}
+        stories = [self.kind(name, installation, index, network) for index, name in enumerate(self._tales)]
+        by_number = {phone.number: one for one in stories for phone in one.staff}
 
         async def accept_key(call: Call) -> str:
             """Of the story whose phone it is; the director's, who has no house, of whichever story is rung there."""
