@@ -99,7 +99,7 @@ class Attempt:
     async def _talk(self, leg: Leg, d: Deps) -> DialEnded | None:
         """The talk itself, with its place on the timeline. A hang-up in it is an outcome, not an error."""
         loop = asyncio.get_running_loop()
-        up_since = loop.time()
+        up_since = loop.time() - await self._up_before(leg, d)
         d.reached("dialout.answered")
         key = await self._key_of_this_call(leg, d)
         outcome, cause = Outcome.MACHINE, 16
@@ -118,6 +118,13 @@ class Attempt:
         await d.store.append(self.ticket, [ended])
         d.reached("dialout.ended")
         return await self._unless_told(d, outcome, cause)
+
+    async def _up_before(self, leg: Leg, d: Deps) -> float:
+        """For how many seconds the leg has been up: for an earlier engine, if for anybody."""
+        history = await d.store.history(self.ticket) if leg.adopted else ()
+        mine = (event for event in history if isinstance(event, CallAnswered) and event.call == leg.id)
+        since = next(mine, None)
+        return (d.clock.now() - since.at).total_seconds() if since is not None else 0.0
 
     async def _key_of_this_call(self, leg: Leg, d: Deps) -> str:
         """The key drawn for this call alone; on the timeline before it is spoken, so that a restart asks for the same one."""
@@ -144,6 +151,10 @@ class Attempt:
         except TimeoutError:
             if not self._stopped:
                 return Outcome.MACHINE
+        return await self._as_it_stands(talk, d)
+
+    async def _as_it_stands(self, talk: Conversation, d: Deps) -> Outcome:
+        """There is nothing to ask any more: say whose the ticket is."""
         state = Ticket.of(await d.store.history(self.ticket))
         if not state.is_open:
             await talk.say(wording.TICKET_CLOSED)
@@ -167,6 +178,10 @@ class Attempt:
         silences, keyed = 0, False
         while silences < (1 if machine.is_set() and not keyed else ASKINGS):
             ticket = Ticket.of(await d.store.history(self.ticket))
+            if (
+                ticket.accepted is not None or not ticket.is_open
+            ):  # perhaps by this very call, before a restart
+                return await self._as_it_stands(talk, d)
             parts = (*wording.briefing(self.ticket, ticket), wording.accept_prompt(key), wording.MENU)
             if self._operators(d) is not None:
                 parts = (*parts, wording_operators.OPERATOR_KEY)

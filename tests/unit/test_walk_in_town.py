@@ -10,6 +10,7 @@ import pytest
 from engine.domain.events import (
     Accepted,
     AlarmRaised,
+    CallAnswered,
     CallEnded,
     Declined,
     DialEnded,
@@ -427,6 +428,22 @@ async def test_killed_while_it_talks() -> None:
         await asyncio.sleep(60)
         assert accepted.attempt == "1001-1"
         assert "Простите, связь прерывалась." in town.heard(0)
+        assert town.dials(ticket) == [(FIRST, "accepted")]
+
+
+@virtual
+async def test_killed_before_the_thanks() -> None:
+    """Who has accepted is not asked again: they are told that the ticket is theirs, and left in peace."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key(after=3)
+        ticket = await town.emergency()
+        await town.until(ticket, Accepted)
+        await town.restart()
+        ended = await town.until(ticket, CallEnded)
+        await town.until(ticket, DialEnded)
+        assert town.heard(0).endswith("Простите, связь прерывалась. Продолжаем. Принято. Заявка за вами.")
+        (answered,) = town.events(ticket, CallAnswered)
+        assert ended.seconds == pytest.approx((ended.at - answered.at).total_seconds(), abs=0.1)
         assert town.dials(ticket) == [(FIRST, "accepted")]
 
 
