@@ -150,11 +150,11 @@ class Service:
                 self._d.deadlines.touched(ticket)
                 await residents.tell(ticket, self._d)
                 if await ring_back.is_owed(ticket, self._d):
-                    self._own(ring_back.ring_back_if_due(ticket, self._d), f"ring back {ticket}")
+                    self._own(ring_back.go_on(ticket, self._d), f"ring back {ticket}")
                 await asyncio.sleep(0)  # there may be thousands
             for ticket in await self._d.store.done_tickets(company.id):
                 await residents.tell(ticket, self._d)
-                self._own(aftercare.ask_if_due(ticket, self._d), f"aftercare {ticket}")
+                self._own(aftercare.go_on(ticket, self._d), f"aftercare {ticket}")
 
     def _react(self, ticket: int, seq: int, event: Event) -> None:
         self._d.board.touched(ticket)

@@ -169,17 +169,15 @@ class Call:
     # --- the call itself -----------------------------------------------------------------------------------------------------------
 
     async def _pick_up(self) -> None:
-        loop = asyncio.get_running_loop()
         if not self.leg.adopted:
             await self.leg.answer()
-            self._up_since = loop.time()
+        self._up_since, history = asyncio.get_running_loop().time(), await self.history()
+        mine = (e for e in history if isinstance(e, CallAnswered) and e.call == self.leg.id)
+        if (since := next(mine, None)) is None:  # only now, or while no engine was there to greet them
             await self.note(CallAnswered(at=self.d.clock.now(), call=self.leg.id))
             self.d.reached("hotline.answered")
             return
-        self._up_since, history = loop.time(), await self.history()
-        mine = (e for e in history if isinstance(e, CallAnswered) and e.call == self.leg.id)
-        if (since := next(mine, None)) is not None:
-            self._up_since -= (self.d.clock.now() - since.at).total_seconds()
+        self._up_since -= (self.d.clock.now() - since.at).total_seconds()
         await self.note(CallResumed(at=self.d.clock.now(), call=self.leg.id))
         if connect.bridged(history, self.leg.id) is not None:
             await asyncio.sleep(connect.TAKE_OVER_SECONDS)  # until the member of staff calls us away again

@@ -195,6 +195,11 @@ class FakeCall:
         """Their sound has stopped, and the station gives the call up."""
         self.end(Cause.NO_SOUND, by="network")
 
+    def give_up(self) -> None:
+        """The station stops ringing; answered: nothing."""
+        if self.answered_at is None:
+            self.end(19, 487, by="network")
+
     async def _until(self, condition: Callable[[], object], timeout: float | None) -> FakeCall:
         await self.bell.until(lambda: condition() or self.over, timeout)
         if not condition():
@@ -289,7 +294,8 @@ class FakeNetwork:
             self.on_inbound(call)
         return call
 
-    def call_out(self, dial: Dial) -> FakeCall:
+    def call_out(self, dial: Dial, give_up_after: float) -> FakeCall:
+        """Ring a phone; unanswered, the station gives up after so many seconds, whether an engine lives or not."""
         number = dial.phone or dial.number
         call = self._new(dial.attempt, number, did=None, caller=dial.caller_id)
         call.caller_name = dial.caller_name or ""
@@ -298,6 +304,7 @@ class FakeNetwork:
         if script is None or (script.steps and isinstance(script.steps[0], NoMore)):
             self.unexpected.append(call)
             script = Script().rejects(NOT_FOUND if phone is None else UNAVAILABLE)
+        asyncio.get_running_loop().call_later(give_up_after, call.give_up)
         self._scripts[call.id] = asyncio.create_task(
             self._perform(call, script), name=f"fake phone {call.id}"
         )

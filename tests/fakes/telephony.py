@@ -22,6 +22,8 @@ from engine.ports import Cause, Dial, DialFailed, EndedBy, Leg, Sound
 from .network import FakeCall, FakeNetwork
 
 SOUND_SECONDS = 1.0
+SPARE_RING_SECONDS = 2.0
+"""Asterisk gives an unanswered call up so long after the engine should have."""
 
 
 class FakeLeg:
@@ -180,7 +182,7 @@ class FakeTelephony:
             raise AttemptExists(f"attempt {dial.attempt} is up already")
         self.dials.append(dial)
         self._dialling.add(dial.attempt)
-        call = self._network.call_out(dial)
+        call = self._network.call_out(dial, give_up_after=dial.ring_seconds + SPARE_RING_SECONDS)
         leg = FakeLeg(self, call, number=dial.number, adopted=False)
         try:
             with suppress(TimeoutError):

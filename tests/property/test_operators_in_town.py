@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.domain.events import (
@@ -75,6 +75,22 @@ async def live_through(office: Office, call: FakeCall, key: str, after: float, u
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(desks, desks, callers, residents, st.none() | seconds, st.none() | seconds)
+@example(  # the engine dies while it rings somebody back
+    olga=[("answers", 0.0, 0.0)],
+    vera=[("answers", 0.0, 0.0)],
+    calls=[(0.0, "", 0.0, 0.1)],
+    home=[("rings_out", 0.0, 0.0)],
+    restart=4.2,
+    leaves=None,
+)
+@example(  # the engine stops while the caller of a promise is fetched to a table
+    olga=[("declines", 13.5, 1.9), ("answers", 9.8, 20.1), ("silent", 13.1, 26.6), ("busy", 0.0, 19.0)],
+    vera=[("busy", 24.9, 22.1), ("answers", 38.4, 6.7), ("answers", 15.5, 14.5), ("rings_out", 23.9, 0.1)],
+    calls=[(8.3, "", 30.9, 27.0), (0.1, "", 0.1, 2.0), (8.3, "2", 23.3, None)],
+    home=[("rings_out", 20.1, 39.0)],
+    restart=40.0,
+    leaves=None,
+)
 def test_an_afternoon(
     olga: list[Any],
     vera: list[Any],

@@ -15,6 +15,7 @@ import pytest
 from engine.domain import clocks
 from engine.domain.events import (
     Accepted,
+    CallAnswered,
     CallEnded,
     CallResumed,
     CallsBridged,
@@ -669,6 +670,86 @@ async def test_killed_while_the_caller_is_rung_back() -> None:
         assert built.events(ticket, NumberTold)
         await asyncio.sleep(600)
         assert len(built.events(ticket, CallStarted)) == 2
+
+
+@virtual
+async def test_killed_while_the_phone_of_the_caller_rings() -> None:
+    """Whoever picks up after that is greeted, and not left in silence."""
+    async with town() as built:
+        built.phone(RESIDENT).rings(5).answers().holds(60).presses("#").holds(60)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "2"))
+        await call.hangs_up()
+        home = await built.phone(RESIDENT).rang(60)
+        await asyncio.sleep(1)
+        await built.restart()
+        await home.answered(10)
+        await home.hears(1, timeout=2)
+        ended = await built.until(ticket, CallEnded, 2)
+        assert (ended.call, ended.by) == (f"{ticket}-b1", "us")
+        assert built.events(ticket, CallAnswered)[-1].call == f"{ticket}-b1"
+        assert "Связь прервалась, мы перезваниваем." in heard_by(built, home)
+        assert built.events(ticket, NumberTold)
+        await asyncio.sleep(600)
+        assert len(built.events(ticket, CallStarted)) == 2
+
+
+@virtual
+async def test_killed_while_a_phone_rings_that_nobody_answers() -> None:
+    """That try is over as soon as the phone is silent, and the next one comes in its time."""
+    async with town() as built:
+        built.phone(RESIDENT).rings_out().then.answers().holds(60).presses("#").holds(60)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "2"))
+        await call.hangs_up()
+        home = await built.phone(RESIDENT).rang(60)
+        await built.restart()
+        await home.ended(60)
+        await (await built.phone(RESIDENT).rang(32)).answered(2)
+        await built.until(ticket, CallEnded, 3)
+        assert built.events(ticket, NumberTold)
+        assert not built.network.live
+
+
+@virtual
+async def test_killed_while_the_gas_service_is_rung() -> None:
+    """The phone there goes on ringing, and whoever answers it is told and connected."""
+    async with town() as built:
+        built.phone(GAS).rings(6).answers().holds(30).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        service = await built.phone(GAS).rang(60)
+        await asyncio.sleep(1)
+        await built.restart()
+        await service.answered(10)
+        pair = frozenset((call.id, f"{ticket}-u1"))
+        while pair not in built.network.bridges:
+            await call.holds(0.5)
+        assert "Запах газа. улица Ленина, дом 15, квартира 42." in heard_by(built, service)
+        assert len(built.phone(GAS).history) == 1
+        await service.ended(60)
+        await call.hangs_up()
+
+
+@virtual
+async def test_killed_between_the_intent_and_the_ringing_of_the_gas_service() -> None:
+    async with town() as built:
+        built.phone(GAS).answers().holds(30).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "1"), ("Запах газа", "4"))
+        while not any(one.kind is CallKind.UTILITY for one in built.events(ticket, CallStarted)):
+            await built.store.changed(ticket, len(built.store.timelines[ticket]), None)
+        assert not built.phone(GAS).history
+        await built.restart()
+        service = await built.phone(GAS).rang(60)
+        while frozenset((call.id, service.id)) not in built.network.bridges:
+            await call.holds(0.5)
+        await service.ended(60)
+        await call.hangs_up()
 
 
 @virtual

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
-from engine.domain.errors import StoreFailed
+from engine.domain.errors import StoreFailed, TelephonyAway
 from engine.domain.events import CallAnswered, CallEnded, CallStarted, Event
 from engine.domain.model import CallKind, Urgency
 from engine.flows.deps import Deps
@@ -19,6 +19,7 @@ from engine.ports import Cause, Dial, DialFailed, Leg
 log = structlog.get_logger()
 
 RING_SECONDS = 30.0
+LOOK_SECONDS = 0.2
 Fact = Callable[[str, datetime], Event]
 """Makes the event that goes on the timeline together with the intent, from the leg's id and the instant."""
 
@@ -79,12 +80,32 @@ async def rung(ticket: int, party: Party, d: Deps, call: str | None = None) -> A
         await asyncio.shield(note(d, ticket, _now(end, d)))
 
 
+async def left_by_another(call: str, d: Deps, seconds: float = RING_SECONDS) -> Leg | None:
+    """The leg of a call that an earlier engine had dialled: at once if it is up, once it answers if it still rings.
+
+    None: it is over, or has been ringing for too long.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                if (leg := d.phone.adopt(call)) is not None:
+                    return leg
+                with suppress(TelephonyAway):
+                    if call not in await d.phone.alive():
+                        return None
+                await asyncio.sleep(LOOK_SECONDS)
+    return None
+
+
 @asynccontextmanager
 async def adopted(ticket: int, leg: Leg, d: Deps) -> AsyncIterator[Leg]:
-    """A leg that an earlier engine had; its end is put on the timeline."""
+    """A leg that an earlier engine had; its answer, if nobody saw it, and its end are put on the timeline."""
     loop = asyncio.get_running_loop()
     history = await d.store.history(ticket)
-    since = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == leg.id), d.clock.now())
+    since = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == leg.id), None)
+    if since is None:
+        since = d.clock.now()
+        await note(d, ticket, CallAnswered(at=since, call=leg.id))
     up_since = loop.time() - (d.clock.now() - since).total_seconds()
     end = CallEnded(at=since, call=leg.id)
     try:

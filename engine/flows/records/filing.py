@@ -57,18 +57,26 @@ async def tidy_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:
     for ticket, call in await d.store.calls_without_end():
         history = await d.store.history(ticket)
         began = next((e.at for e in history if isinstance(e, CallStarted) and e.call == call), before)
-        if call in alive or began >= before:
-            continue
-        up = next((e.at for e in history if isinstance(e, CallAnswered) and e.call == call), None)
-        try:
-            kept = await _finish(ticket, call, None, history, d)
-        except CANNOT_BE_KEPT as error:  # later, then: the call is over all the same
-            log.error("a recording cannot be filed now and is tried again", recording=call, error=str(error))
-            kept = None
-        seconds = kept.seconds if kept and up else 0.0
-        now = d.clock.now()
-        await d.store.append(ticket, [CallEnded(at=now, call=call, cause=16, by="network", seconds=seconds)])
-        log.info("a call that ended unseen was closed", ticket=ticket, call=call)
+        if call not in alive and began < before:
+            await close_unseen(ticket, call, d)
+
+
+async def close_unseen(ticket: int, call: str, d: Deps) -> None:
+    """End a call on the timeline that nobody saw ending. Again: nothing."""
+    history = await d.store.history(ticket)
+    up = any(isinstance(event, CallAnswered) and event.call == call for event in history)
+    try:
+        kept = await _finish(ticket, call, None, history, d)
+    except CANNOT_BE_KEPT as error:  # later, then: the call is over all the same
+        log.error("a recording cannot be filed now and is tried again", recording=call, error=str(error))
+        kept = None
+    seconds = kept.seconds if kept and up else 0.0
+    while not any(isinstance(event, CallEnded) and event.call == call for event in history):
+        ended = CallEnded(at=d.clock.now(), call=call, cause=16, by="network", seconds=seconds)
+        if await d.store.append(ticket, [ended], expect=len(history)):
+            log.info("a call that ended unseen was closed", ticket=ticket, call=call)
+            return
+        history = await d.store.history(ticket)
 
 
 async def end_told_calls(alive: frozenset[str], d: Deps, before: datetime) -> None:

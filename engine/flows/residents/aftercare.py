@@ -27,7 +27,7 @@ from engine.domain.wording_hotline import words
 from engine.flows import verbs
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.operators.party import Party, adopted, rung
+from engine.flows.operators.party import Party, adopted, left_by_another, rung
 from engine.ports import DialFailed, Leg
 
 log = structlog.get_logger()
@@ -45,9 +45,14 @@ CHANNELS = ("phone", "fallback")
 """Whoever wrote in an app is asked there."""
 
 
+async def go_on(ticket: int, d: Deps) -> None:
+    """At start: go on with the question that an earlier engine was asking, then with what is due."""
+    await _take_up(ticket, await d.store.history(ticket), d)
+    await ask_if_due(ticket, d)
+
+
 async def ask_if_due(ticket: int, d: Deps) -> None:
     """Ask the resident, if the work was reported done and they were not asked since. Returns when that is over."""
-    await _take_up(ticket, await d.store.history(ticket), d)
     while (at := _due(ticket, history := await d.store.history(ticket), d)) is not None:
         pause = (at - d.clock.now()).total_seconds()
         if pause > 0:
@@ -105,10 +110,10 @@ async def _ask(ticket: int, history: Sequence[Event], d: Deps) -> None:
 
 
 async def _take_up(ticket: int, history: Sequence[Event], d: Deps) -> None:
-    """Go on with a question that an earlier engine was asking."""
+    """Go on with a question that an earlier engine was asking, or with a phone that it had left ringing."""
     state = Ticket.of(history)
     for call in state.live_calls:
-        if call.startswith(f"{ticket}-{LETTER}") and (leg := d.phone.adopt(call)) is not None:
+        if call.startswith(f"{ticket}-{LETTER}") and (leg := await left_by_another(call, d)) is not None:
             async with adopted(ticket, leg, d):
                 await _hear(leg, d.company(state.company), ticket, state, d)
 

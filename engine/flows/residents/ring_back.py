@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
 from engine.domain.errors import AttemptExists, NotKnown, TelephonyAway
-from engine.domain.events import CallEnded, CallStarted, Event
+from engine.domain.events import CallEnded, CallStarted
 from engine.domain.model import CallKind, Line, Urgency
 from engine.domain.ring_back import USELESS_AFTER, RingBack, ring_back
 from engine.domain.ticket import Ticket
 from engine.flows import hotline
 from engine.flows.deps import Deps
+from engine.flows.operators.party import left_by_another
+from engine.flows.records import filing
 from engine.ports import Dial, DialFailed, Leg
 
 log = structlog.get_logger()
@@ -21,10 +22,14 @@ log = structlog.get_logger()
 RING_SECONDS = 25.0
 
 
+async def go_on(ticket: int, d: Deps) -> None:
+    """At start: go on with the ring-back that an earlier engine had begun, then with what is due."""
+    await _take_up(ticket, d)
+    await ring_back_if_due(ticket, d)
+
+
 async def ring_back_if_due(ticket: int, d: Deps) -> None:
     """Ring the caller of the ticket back, if the timeline says so. Again: nothing, once it was done."""
-    history = await d.store.history(ticket)
-    await _take_up(ticket, history, d)
     due = ring_back(ticket, await d.store.history(ticket))
     if due is None:
         return None
@@ -57,16 +62,21 @@ async def is_owed(ticket: int, d: Deps) -> bool:
     return ring_back(ticket, history) is not None or any(name.startswith(f"{ticket}-b") for name in live)
 
 
-async def _take_up(ticket: int, history: Sequence[Event], d: Deps) -> None:
-    """Go on with a talk that an earlier engine had rung back."""
+async def _take_up(ticket: int, d: Deps) -> None:
+    """Go on with a talk that an earlier engine had rung back, or with a phone that it had left ringing."""
+    history = await d.store.history(ticket)
     state = Ticket.of(history)
     for name in state.live_calls:
-        if name.startswith(f"{ticket}-b") and (leg := d.phone.adopt(name)) is not None:
-            begun = [e.call for e in history if isinstance(e, CallStarted)]
-            if d.operators is not None and await d.operators.resume(leg):
-                continue  # they were talking with an operator, and notice nothing
-            async with leg:
-                await hotline.serve(_call(ticket, leg, state, frozenset(begun), d))
+        if not name.startswith(f"{ticket}-b"):
+            continue
+        if (leg := await left_by_another(name, d)) is None:
+            await filing.close_unseen(ticket, name, d)
+            continue
+        begun = [e.call for e in history if isinstance(e, CallStarted)]
+        if d.operators is not None and await d.operators.resume(leg):
+            continue  # they were talking with an operator, and notice nothing
+        async with leg:
+            await hotline.serve(_call(ticket, leg, state, frozenset(begun), d))
 
 
 def _call(ticket: int, leg: Leg, state: Ticket, continues: frozenset[str], d: Deps) -> hotline.Call:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -15,7 +15,8 @@ from engine.domain.model import CallKind, Urgency
 from engine.domain.wording import Parts
 from engine.flows.conversation import Conversation
 from engine.flows.deps import Deps
-from engine.flows.operators.party import Party, adopted, rung
+from engine.flows.operators.party import Party, adopted, left_by_another, rung
+from engine.flows.records import filing
 from engine.ports import DialFailed, Leg, Sound
 
 log = structlog.get_logger()
@@ -46,14 +47,18 @@ async def hand_over(
     if (call := talking(history)) is not None and (earlier := d.phone.adopt(call)) is not None:
         async with adopted(ticket, earlier, d) as leg:
             await _together(talk.leg, leg, d)
-    if any(isinstance(e, CallStarted) and e.kind is CallKind.UTILITY for e in history):
+    if any(isinstance(e, CallAnswered) and e.call.startswith(f"{ticket}-{LETTER}") for e in history):
         _raise_if_gone(talk.leg)
-        return any(isinstance(e, CallAnswered) and e.call.startswith(f"{ticket}-{LETTER}") for e in history)
+        return True
+    over = {e.call for e in history if isinstance(e, CallEnded)}
+    begun = {e.number: e.call for e in history if isinstance(e, CallStarted) and e.kind is CallKind.UTILITY}
     async with Meanwhile(talk, parts) as meanwhile:
         for number in company.services.get(service, ()):
             if not company.may_dial(number):
                 log.error("a service may not be dialled: add it to allowed_numbers", service=service)
                 continue
+            if (before := begun.get(number)) in over:
+                continue  # an earlier engine has tried it
             party = Party(
                 LETTER,
                 CallKind.UTILITY,
@@ -63,7 +68,7 @@ async def hand_over(
                 urgency=Urgency.EMERGENCY,
             )
             with suppress(DialFailed, AttemptExists, TelephonyAway):
-                async with rung(ticket, party, d) as leg:
+                async with _reached(ticket, party, before, d) as leg:
                     with suppress(HungUp):
                         await Conversation(leg, d.voice).say(*brief)
                     await meanwhile.finish()
@@ -71,6 +76,19 @@ async def hand_over(
                 _raise_if_gone(talk.leg)
                 return True
     return False
+
+
+@asynccontextmanager
+async def _reached(ticket: int, party: Party, before: str | None, d: Deps) -> AsyncIterator[Leg]:
+    """The service's leg: of the call `before`, which an earlier engine has left ringing, or of a new one. Raises as `rung` does."""
+    if before is not None and (ringing := await left_by_another(before, d)) is not None:
+        async with adopted(ticket, ringing, d) as leg:
+            yield leg
+        return
+    if before is not None:
+        await filing.close_unseen(ticket, before, d)
+    async with rung(ticket, party, d) as leg:
+        yield leg
 
 
 async def _together(caller: Leg, service: Leg, d: Deps) -> None:
