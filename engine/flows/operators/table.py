@@ -154,9 +154,8 @@ class Table:
         except HungUp:
             return None if seated else Outcome.DECLINED
         except asyncio.CancelledError:
-            if self.over and me.cancelling() and not seated:  # there is nobody left to come to
-                me.uncancel()
-                return Outcome.CANCELLED
+            if self.over and not seated and me.cancelling() and not me.uncancel():
+                return Outcome.CANCELLED  # there is nobody left to come to, and nobody else has cancelled us
             raise
         finally:
             self._fetching.discard(me)
