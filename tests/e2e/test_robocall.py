@@ -111,7 +111,7 @@ async def four_connects_with_the_resident(s: Story) -> None:
 
 
 async def declines(s: Story, key: str, reason: str | None) -> None:
-    script = s.first.answers().hears(1).presses("2").hears(3)
+    script = s.first.answers().hears(1).presses("2").hears(wording.DECLINED)
     script.presses(key).holds(20) if key else script.hangs_up()
     s.second.answers().hears(0.5).presses_accept_key()
     await s.emergency()
