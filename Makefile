@@ -7,10 +7,11 @@ ARGS ?=
 TESTS_AT_ONCE ?= auto
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --maxprocesses 4
 BIN := .venv/bin
+TIMES ?= 20
 CACHE := .cache
 
 .DEFAULT_GOAL := run
-.PHONY: run test demo bench chaos check clean setup lock asterisk voices english test-tools python-is-new-enough
+.PHONY: run test demo bench chaos explore check clean setup lock asterisk voices english test-tools python-is-new-enough
 
 run: setup            ## Asterisk and the engine in the foreground; Ctrl-C stops both
 	@exec $(BIN)/dozvon up $(ARGS)
@@ -30,8 +31,11 @@ demo: setup           ## with `make run` up elsewhere: a resident phones, the st
 bench: setup          ## figures and ratios; ARGS="reaction --quick" runs one
 	@exec $(BIN)/python -m bench $(ARGS)
 
+explore: .venv/.ready ## property tests with new random examples each time, TIMES times; what they find becomes an @example
+	@for round in $$(seq $(TIMES)); do HYPOTHESIS_PROFILE=explore $(PYTEST) -n auto -q tests/property $(ARGS) || exit 1; done
+
 chaos: setup          ## long kill schedules
-	@DOZVON_CHAOS=long $(BIN)/python -m pytest tests/crash $(ARGS)
+	@DOZVON_CHAOS=long $(BIN)/python -m pytest --timeout 0 tests/crash $(ARGS)
 
 clean:                ## forget everything that was set up or written, but not the recordings
 	rm -rf .venv $(CACHE) var

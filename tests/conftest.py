@@ -1,8 +1,10 @@
 """What tests of several folders share: one real Asterisk, one telephone network and one engine for each test process."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.alone import alone, among_others
 from tests.e2e.fixtures import (  # noqa: F401 - pytest finds fixtures by their names here
@@ -26,7 +28,10 @@ LONGEST = (
 )
 """Files that take a minute and more: they begin first, so that no process is left alone with one of them at the end."""
 FOLDERS = ("crash", "e2e", "contract", "property", "unit")
-
+settings.register_profile("gate", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+"""The gate says the same of a commit each time; `make explore` looks where nobody has looked yet."""
 
 REAL = {"crash", "e2e", "contract"}
 
