@@ -94,7 +94,8 @@ async def run(settings: Settings) -> None:
         on_duty = asyncio.create_task(built.duty.kept(), name="duty")
         tasks = {serving, watching, guarding, on_duty, stopped}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        log.info("the engine stops", calls=built.phone.legs)
+        ends = [error for task in done - {stopped} if (error := task.exception())]
+        log.info("the engine stops", calls=built.phone.legs, reason=str(ends[0]) if ends else "told to")
         if stopped in done and built.phone.legs:
             with suppress(StoreFailed):
                 await built.store.do(_nothing)  # whatever waits to be written is before this in the line
@@ -136,7 +137,10 @@ async def engine(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[E
     async with AsyncExitStack() as stack:
         folders = await stack.enter_async_context(_companies(settings))
         store = await stack.enter_async_context(Store.open(settings.database))
-        duty = Duty(store, f"{socket.gethostname()}:{settings.inside()}")
+        trunks = tuple(trunk.name for trunk in settings.asterisk.trunks) or ("trunk",)
+        alarm_calls = CallFiles(settings.inside("asterisk", "spool"), trunks[0])
+        sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
+        duty = Duty(store, f"{socket.gethostname()}:{settings.inside()}", sentry.beat)
         if not await duty.taken(stopping):
             yield None
             return
@@ -151,10 +155,8 @@ async def engine(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[E
         manager = AmiAddress(settings.asterisk.host, settings.base_port + 1, "dozvon", secrets.ami_password)
         ami = await stack.enter_async_context(Ami(manager))
         ari = await stack.enter_async_context(AriClient(address))
-        trunks = tuple(trunk.name for trunk in settings.asterisk.trunks) or ("trunk",)
         phone = await stack.enter_async_context(AsteriskTelephony(ari, trunks=trunks))
         hooks = await stack.enter_async_context(WebHooks(secrets.webhook_secret))
-        alarm_calls = CallFiles(settings.inside("asterisk", "spool"), trunks[0])
         texts = await stack.enter_async_context(_texts(settings, secrets))
         links = Links(settings.console_url, secrets.console_secret, settings.sms.link_for)
         deps = Deps(
@@ -186,7 +188,6 @@ async def engine(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[E
         alarms = Alarms(deps)
         muting = await stack.enter_async_context(RecordingMute(ari, ami))
         upkeep = Upkeep(settings, deps, recordings, muting, ami.db_put)
-        sentry = Sentry(alarm_calls, secrets.webhook_secret, settings.inside(HEART_FILE))
         post = service.post if settings.sms.providers else None
         asked = probes(ami, trunks, upkeep, post)
         watchdog = Watchdog(deps, service, alarms, len(trunks), asked, sentry.beat)

@@ -44,9 +44,9 @@ LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0  # who lived that long is restarted at once again
 STOP_ENGINE_SECONDS = 15.0
 SPARE_AFTER_SECONDS = 3.0  # it is loaded when the engine has had the processor for itself to start with
-SILENT_SECONDS = (
-    30.0  # an engine that shows no sign of life for so long is frozen: its own sentry would have ended it
-)
+LONGEST_SPARE_PAUSE_SECONDS = 60.0
+SILENT_SECONDS = 30.0
+"""An engine that shows no sign of life for so long is frozen: its own sentry would have ended it."""
 HEART_POLL_SECONDS = 2.0
 READY_POLL_SECONDS = 0.1
 READY_PATIENCE_SECONDS = 60.0
@@ -129,9 +129,7 @@ class _Installation:
         begun = time.monotonic()
         settings = self.settings
         with contextlib.suppress(FileNotFoundError):
-            settings.inside(
-                LINK_FILE
-            ).unlink()  # an old link is of no use, and must not be taken for the new one
+            settings.inside(LINK_FILE).unlink()  # an old link must not be taken for the new one
         try:
             if settings.asterisk.manage:
                 await self._start_asterisk()
@@ -177,12 +175,32 @@ class _Installation:
         spare.stdin.close()
 
     async def _keep_a_spare(self) -> None:
-        """Load another one whenever the last was needed."""
+        """Load another one whenever the last was needed, or has died; later each time while none can be had: the engine needs none."""
+        pause = SPARE_AFTER_SECONDS
         while True:
-            await asyncio.sleep(SPARE_AFTER_SECONDS)
+            await asyncio.sleep(pause)
             self.spare_taken.clear()
-            self.spare = await self._run(*self.spare_command, stdin=asyncio.subprocess.PIPE)
-            await self.spare_taken.wait()
+            try:
+                self.spare = spare = await self._run(*self.spare_command, stdin=asyncio.subprocess.PIPE)
+            except OSError as error:
+                self.say(f"no engine can be held in reserve: {error}")
+            else:
+                if await self._taken(spare):
+                    pause = SPARE_AFTER_SECONDS
+                    continue
+                self.say(f"the engine in reserve ended with code {spare.returncode}")
+            pause = min(2 * pause, LONGEST_SPARE_PAUSE_SECONDS)
+
+    async def _taken(self, spare: asyncio.subprocess.Process) -> bool:
+        """Wait until the spare is the engine, or was put away for a fresh one. False: it has ended by itself."""
+        ended = asyncio.create_task(spare.wait(), name="end of the spare")
+        taken = asyncio.create_task(self.spare_taken.wait(), name="the spare is taken")
+        try:
+            await asyncio.wait({ended, taken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ended, taken):
+                task.cancel()
+        return self.spare is not spare
 
     async def _drop_spare(self) -> None:
         spare, self.spare = self.spare, None
@@ -207,7 +225,7 @@ class _Installation:
             self.stopping.set()
         if (
             code == 0
-        ):  # stopped in order, as before an upgrade: the spare has loaded what may have been replaced since
+        ):  # in order, as before an upgrade: the spare has loaded what may have been replaced since
             await self._drop_spare()
         return code
 
@@ -234,19 +252,20 @@ class _Installation:
     async def _watch_heart(self) -> None:
         """End an engine that lives and shows no sign of it. Its sentry does so from inside, unless the whole process is frozen."""
         heart, seen, since = self.settings.inside(HEART_FILE), 0, time.monotonic()
+        engine = self.engine
         while True:
             await asyncio.sleep(HEART_POLL_SECONDS)
             try:
                 beat = heart.stat().st_mtime_ns
             except OSError:
                 beat = 0  # it has not begun yet, or has ended in order
-            if beat != seen or beat == 0:
-                seen, since = beat, time.monotonic()
-            elif time.monotonic() - since > SILENT_SECONDS and self.engine and self.engine.returncode is None:
+            if beat != seen or beat == 0 or engine is not self.engine:
+                seen, since, engine = beat, time.monotonic(), self.engine
+            elif time.monotonic() - since > SILENT_SECONDS and engine and engine.returncode is None:
                 self.say(f"the engine has shown no sign of life for {SILENT_SECONDS:.0f} s; ending it")
                 since = time.monotonic()
                 with contextlib.suppress(ProcessLookupError):
-                    self.engine.kill()
+                    engine.kill()
                 await asyncio.to_thread(self._alarm)
 
     def _alarm(self) -> None:

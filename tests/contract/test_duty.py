@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,18 +23,20 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
         yield url
 
 
-def duty(store: Store, engine: str) -> Duty:
-    return Duty(store, engine, lease=LEASE, renewed_every=0.1, asked_every=0.1)
+def duty(store: Store, engine: str, alive: Callable[[], None] = lambda: None) -> Duty:
+    return Duty(store, engine, alive, lease=LEASE, renewed_every=0.1, asked_every=0.1)
 
 
 async def test_the_second_stands_by_until_the_first_is_gone(database: str) -> None:
     async with Store.open(database) as one, Store.open(database) as other, asyncio.timeout(SOON):
-        first, second, never = duty(one, "first"), duty(other, "second"), asyncio.Event()
+        beats = itertools.count()
+        first, second, never = duty(one, "first"), duty(other, "second", lambda: next(beats)), asyncio.Event()
         assert await first.taken(never)
         keeping = asyncio.create_task(first.kept())
         waiting = asyncio.create_task(second.taken(never))
         done, _ = await asyncio.wait({keeping, waiting}, timeout=3 * LEASE)
         assert not done, "one renews, the other waits"
+        assert next(beats) > 5, "whoever watches it must see that it has not frozen"
         assert await duty(one, "first").taken(never), "who comes back under the same name need not wait"
         keeping.cancel()  # killed
         assert await waiting

@@ -7,6 +7,7 @@ its lease because the database is away commits nothing, and so begins nothing, u
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -24,10 +25,14 @@ class DutyLost(DozvonError):
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """The lease of the engine that is called `engine`; a restarted one has it at once. All durations are seconds."""
+    """The lease of the engine that is called `engine`; a restarted one has it at once. All durations are seconds.
+
+    `alive` is called at each try: who stands by for weeks has not frozen.
+    """
 
     store: Store
     engine: str
+    alive: Callable[[], None] = lambda: None
     lease: float = 10.0
     renewed_every: float = 2.0
     asked_every: float = 1.0
@@ -36,6 +41,7 @@ class Duty:
         """Wait until this engine is the one on duty. False: it was stopped before."""
         standing_by = False
         while not stopping.is_set():
+            self.alive()
             try:
                 if await self._claim():
                     if standing_by:
