@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 PLAYBACK_IDS = 4
 """The playbacks of a channel are called after it, in turns, so that the next engine knows what the last one may have begun."""
 HUSH_SECONDS = 1.0
+"""For the end of an earlier engine's playback, which must not be taken for that of our own of the same name."""
 
 HEAR_OF_END_SECONDS = 1.0  # a REST call may learn of the end before the websocket brings it
 DESTROY_SECONDS = 2.0
@@ -183,9 +184,7 @@ class AsteriskLeg:
         for playback in (f"{self.id}~{place}" for place in range(PLAYBACK_IDS)):
             with self._listening(playback), suppress(AriError, TimeoutError):
                 await self._ari.playbacks.stop(playback)
-                async with asyncio.timeout(
-                    HUSH_SECONDS
-                ):  # its end must not be taken for that of our own of that name
+                async with asyncio.timeout(HUSH_SECONDS):
                     await self._until_or_hung_up(lambda id=playback: self._playing[id])  # type: ignore[misc]
 
     @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from types import TracebackType
 
 import structlog
@@ -16,9 +15,10 @@ from .ari.client import AriClient
 from .ari.errors import AriError
 from .errands import Errands
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 CLOSE_SECONDS = 1.0
+AGAIN_SECONDS = 0.5
 MOVES = tuple(
     events.kind(kind)
     for kind in (model.ChannelEnteredBridge, model.ChannelLeftBridge, model.ChannelDestroyed)
@@ -74,8 +74,13 @@ class RecordingMute:
                 self._errands.begin(self._follow(), "mute-nobody-for-it")
 
     async def _follow(self) -> None:
-        with suppress(TelephonyAway):  # then nobody is recorded, or the next move tells
-            await self._settle()
+        """Again until it is done: whoever was put through must not be recorded for longer than Asterisk is away."""
+        while True:
+            try:
+                return await self._settle()
+            except TelephonyAway as error:
+                log.error("who is not to be recorded cannot be muted yet", reason=str(error))
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def _settle(self, call: str | None = None) -> None:
         """Mute whom it is to be, and nobody else. Raises `NotKnown` if `call` is not recorded, `TelephonyAway`."""
