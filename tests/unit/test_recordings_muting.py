@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.asterisk.ami import AmiFailed
+from engine.asterisk import muting
+from engine.asterisk.ami import AmiAway, AmiFailed
 from engine.asterisk.ari import events, model
 from engine.asterisk.muting import RecordingMute
 from engine.domain.errors import NotKnown
@@ -22,6 +23,7 @@ class Asterisk:
     def __init__(self, *recorded: str) -> None:
         self.recorded, self.muted = set(recorded), set[str]()
         self.tables: dict[str, list[str]] = {}
+        self.away = False
         self.bridges = self
         self._sinks: list[Callable[[Any], None]] = []
 
@@ -36,6 +38,8 @@ class Asterisk:
     # Ami
     async def action(self, name: str, fields: dict[str, str]) -> None:
         assert (name, fields["Direction"]) == ("MixMonitorMute", "both")
+        if self.away:
+            raise AmiAway("no manager interface")
         channel = fields["Channel"]
         if channel not in self.recorded:
             raise AmiFailed("No such channel")
@@ -81,6 +85,22 @@ async def test_who_is_put_through_during_a_pause_is_not_recorded_either(asterisk
         assert asterisk.muted == {"caller", "operator", "plumber"}
         await mute.mute("caller", False)
         assert asterisk.muted == set()
+
+
+async def test_who_is_put_through_while_the_manager_is_away_is_muted_when_it_is_back(
+    asterisk: Asterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(muting, "AGAIN_SECONDS", 0.01)
+    async with RecordingMute(asterisk, asterisk) as mute:  # type: ignore[arg-type]
+        await asterisk.enters("desk", "caller")
+        await mute.mute("caller", True)
+        asterisk.away = True
+        await asterisk.enters("desk", "operator")
+        assert asterisk.muted == {"caller"}
+        asterisk.away = False
+        async with asyncio.timeout(5):
+            while asterisk.muted != {"caller", "operator"}:
+                await asyncio.sleep(0.005)
 
 
 async def test_who_leaves_is_recorded_again_and_so_are_those_that_outlive_the_call(
