@@ -153,8 +153,11 @@ STANDS_WORDS = {
 }
 
 
+COLLECTIVE = ("одного", "двоих", "троих", "четверых", "пятерых", "шестерых", "семерых")
+
+
 def called_words(others: Sequence[Colleague]) -> tuple[str, ...]:
-    """«Отказ: Борис; нет ответа: Пётр», «Звали: Борис, Пётр», «Звали 2»: ever shorter. Nothing if nobody was called yet."""
+    """«Отказ: Борис; нет ответа: Пётр», «Звали: Борис, Пётр», «Звали двоих», «Звали 2»: ever shorter. Nothing if nobody was called yet."""
     if not others:
         return ()
     groups = [
@@ -163,7 +166,8 @@ def called_words(others: Sequence[Colleague]) -> tuple[str, ...]:
     ]
     told = "; ".join(groups)
     first_names = ", ".join(one.name.split()[0] for one in others)
-    return told[0].upper() + told[1:], f"Звали: {first_names}", f"Звали {len(others)}"
+    counted = [f"Звали {many}" for many in COLLECTIVE[len(others) - 1 : len(others)]]
+    return told[0].upper() + told[1:], f"Звали: {first_names}", *counted, f"Звали {len(others)}"
 
 
 def ticket_text(
