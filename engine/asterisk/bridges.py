@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 LET_GO_SECONDS = 1.0
 PREFIX = "bridge-"
+MIXED = "mixing,video_sfu"
+"""Always mixed, and never merely passed on. The mixer sends everybody a frame each 20 ms, and so MixMonitor records two who both send
+nothing, too: it has no clock but the frames (bridge_create_common in Asterisk's res/res_stasis.c, softmix_mixing_loop)."""
 Surely = Callable[[Callable[[], Awaitable[None]]], Awaitable[bool]]
 
 
@@ -50,7 +53,7 @@ class Bridges:
         try:
             there: Sequence[str] = ()
             try:
-                await self._ari.bridges.create(type="mixing", bridgeId=id)
+                await self._ari.bridges.create(type=MIXED, bridgeId=id)
             except Conflict:
                 there = (await self._ari.bridges.get(id)).channels
             missing = [leg.id for leg in legs if leg.id not in there]
@@ -83,16 +86,9 @@ class Bridges:
             self._ours.discard(id)
             if gone:
                 return
-            waits = [
-                asyncio.create_task(_destroyed(news), name="bridge destroyed"),
-                asyncio.create_task(_all_ended(legs), name="bridge empty"),
-            ]
-            try:
-                await asyncio.wait(waits, timeout=LET_GO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-                await asyncio.gather(*waits, return_exceptions=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LET_GO_SECONDS):
+                    await _left(news, legs)
 
     async def sweep(self) -> None:
         """End the bridges that an earlier engine left behind and in which nobody talks any more."""
@@ -107,12 +103,13 @@ def _channels(legs: Sequence[Leg]) -> list[AsteriskLeg]:
     return [leg for leg in legs if isinstance(leg, AsteriskLeg)]
 
 
-async def _destroyed(news: Subscription) -> None:
+async def _left(news: Subscription, legs: Sequence[Leg]) -> None:
+    """Until all that live have left. Of the end of a bridge that nobody is in any more Asterisk does not tell us."""
+    inside = {leg.id for leg in legs if leg.hung_up is None}
     with suppress(AriError):
-        while not isinstance(await news.get(), model.BridgeDestroyed):
-            pass
-
-
-async def _all_ended(legs: Sequence[Leg]) -> None:
-    for leg in legs:
-        await leg.ended()
+        while inside:
+            match await news.get():
+                case model.ChannelLeftBridge(channel=gone):
+                    inside.discard(gone.id)
+                case _:
+                    pass

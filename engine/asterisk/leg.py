@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -166,8 +166,7 @@ class AsteriskLeg:
             await self._hush()
         playback = f"{self.id}~{next(self._plays) % PLAYBACK_IDS}"
         with self.quiet.broken(), self._listening(playback):
-            request = self._ari.channels.play(self.id, media=sounds, playbackId=playback)
-            asked = self._errands.begin(request, "play")
+            asked = self._errands.begin(self._ask_to_play(sounds, playback), "play")
             try:
                 async with self._asking():
                     await asyncio.shield(asked)
@@ -177,6 +176,10 @@ class AsteriskLeg:
                     await self._errands.finish(self._stop(playback, asked), "stop-playback")
             if self._playing[playback] == "failed":
                 await self._played_badly(sounds)
+
+    async def _ask_to_play(self, sounds: Sequence[Sound], playback: str) -> None:
+        await self._ari.channels.play(self.id, media=sounds, playbackId=playback)
+        await self.quiet.follow()
 
     async def _hush(self) -> None:
         """Stop what an earlier engine was saying: else our first word would wait for its end."""

@@ -2,7 +2,7 @@
 
 MixMonitor writes a moment down when a frame of sound comes or goes. While a key is held no frame comes (RFC 4733), and none from a phone
 that is on mute: without anything going out such a moment would be missing in the recording, 0.2 s for each key. In a bridge the
-silence would drown the other party, so it ends before a talk and begins again after.
+silence would drown the other party, so it ends before a talk and begins again after; the bridge has a clock of its own (`bridges`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Quiet:
     ) -> None:
         self._ari, self._errands, self._channel, self._wanted = ari, errands, channel, wanted
         self._users = 0
+        self._follows = False
         self._turn = asyncio.Lock()
 
     def begin(self) -> None:
@@ -43,12 +44,22 @@ class Quiet:
 
     @contextmanager
     def broken(self) -> Iterator[None]:
-        """Something is played meanwhile, which ends the silence by itself; it begins anew afterwards."""
+        """Something is played meanwhile, which ends the silence by itself; it begins anew afterwards, unless it follows by itself."""
+        self._follows = False
         self.rest()
         try:
             yield
         finally:
-            self.resume()
+            self._users -= 1
+            if not self._follows:
+                self.begin()
+
+    async def follow(self) -> None:
+        """Ask for it behind what has just been asked to be played: it begins then even if no engine lives any more."""
+        async with self._turn:
+            with suppress(AriError):
+                await self._ari.channels.startSilence(self._channel)
+                self._follows = True
 
     def rest(self) -> None:
         """Begin no silence until `resume`."""

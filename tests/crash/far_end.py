@@ -150,9 +150,7 @@ class FarEnd(asyncio.DatagramProtocol):
             return self._finish(dialog.call_id, "503 Service Unavailable")
         if mood < 0.60 or dialog.over:
             return None  # it rings until the other side has had enough
-        dialog.answered_at = datetime.now(UTC)
-        self.answers += 1
-        self._respond(dialog, "200 OK", self._sdp())
+        self.answer(dialog)
         await asyncio.sleep(self.rng.uniform(0.3, 2.0))
         if mood < 0.75:
             keys = list(ACCEPT_KEYS)
@@ -165,6 +163,12 @@ class FarEnd(asyncio.DatagramProtocol):
         elif mood < 0.95:
             self._hang_up(dialog)
         return None
+
+    def answer(self, dialog: Dialog) -> None:
+        """Pick up. Nothing is said."""
+        dialog.answered_at = datetime.now(UTC)
+        self.answers += 1
+        self._respond(dialog, "200 OK", self._sdp())
 
     def _finish(self, call_id: str, status: str) -> None:
         dialog = self.dialogs.get(call_id)
