@@ -19,6 +19,7 @@ import pytest
 from engine.demo.softphones import Call, CallOverError
 from engine.flows.deps import FAILPOINTS
 from tests.e2e.harness import EngineFailedError, Installation, Json, People
+from tests.e2e.stories import shorten_greeting
 
 STORY_SECONDS = 300.0
 DEATH_SECONDS = 90.0
@@ -59,15 +60,15 @@ def shortened(companies: Path) -> None:
         .replace("again_after: 2s", "again_after: 1s")
     )
     policy.write_text(text.replace("calls: 2", "calls: 1"))
-    about = folder / "company.yaml"
-    lines = [line for line in about.read_text().splitlines() if not line.startswith("greeting:")]
-    about.write_text("\n".join(["greeting: Алло!", *lines, ""]))
+    shorten_greeting(folder)
 
 
 def cast(people: People) -> None:
     people.plumber.busy()
     people.plumber_reserve.busy()
-    people.second_plumber.answers().hears(0.5).presses("2").hears_pause().hangs_up()
+    people.second_plumber.answers().hears(0.5).presses("2").hears(
+        4.0
+    ).hangs_up()  # beyond «связь прерывалась»
     people.supervisor.rings_out()
     people.director.answers().hears(0.5).presses_accept_key()
     people.network.phone(people.resident.number).busy()  # a call that breaks off may be rung back
@@ -97,18 +98,26 @@ async def test_killed_in(points: Sequence[str], installation: Installation, peop
 
 async def phones(installation: Installation, people: People, asked: bool) -> None:
     """The resident phones, presses one until somebody cares, and stays on the line until the director has accepted (and the menu of
-    causes has been `asked`). A key that is held while nobody is there to send silence would be missing in the recording (ADR 14)."""
+    causes has been `asked`, and answered). A key that is held while nobody is there to send silence would be missing in the recording
+    (ADR 14)."""
     call = await people.call_the_hotline(installation.base_port, timeout=DEATH_SECONDS)
     with contextlib.suppress(CallOverError):  # the fallback may have had it, or the hotline has said good-bye
-        while not await seen(installation, "Classified"):
-            if await alive(installation):
-                await call.presses("1")
-            await call.holds(PERSISTENT_SECONDS)
-        while not await seen(installation, "Accepted") or (
-            asked and not await seen(installation, question=MENU)
-        ):
+        await presses_until(call, installation, "Classified")
+        if asked:
+            await presses_until(call, installation, question=MENU)
+        while not await seen(installation, "Accepted"):
             await call.holds(0.2)
     await call.hangs_up()
+
+
+async def presses_until(
+    call: Call, installation: Installation, type: str | None = None, question: str | None = None
+) -> None:
+    """Press one, whenever there is an engine that hears it, until such an event is on the timeline."""
+    while not await seen(installation, type, question):
+        if await alive(installation):
+            await call.presses("1")
+        await call.holds(PERSISTENT_SECONDS)
 
 
 async def alive(installation: Installation) -> bool:

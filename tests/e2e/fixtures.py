@@ -31,9 +31,15 @@ SHARED = {"people", "installation", "told"}
 
 def mark_who_shares(items: list[pytest.Item]) -> None:
     """Whoever uses what the session shares runs on the session's event loop."""
+    telling: set[Path] = set()
     for item in items:
-        if SHARED & set(getattr(item, "fixturenames", ())):
+        uses = SHARED & set(getattr(item, "fixturenames", ()))
+        if uses:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+        if "told" in uses:
+            telling.add(item.path)
+        elif "installation" in uses and item.path in telling:
+            raise pytest.UsageError(f"{item.nodeid} would end the stories before it: write it above them")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

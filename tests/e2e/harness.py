@@ -267,7 +267,7 @@ class Installation:
         return await self.request("POST", path, body)
 
     async def tickets(self) -> list[Json]:
-        return _items(await self.get("/api/v1/tickets"))
+        return _items(await self.get("/api/v1/tickets?limit=200"))
 
     async def ticket(self, number: int | str) -> Json:
         found: Json = await self.get(f"/api/v1/tickets/{number}")

@@ -56,9 +56,12 @@ class Timeline:
         self.number = ticket
         self._following = asyncio.create_task(self._follow(), name=f"timeline of {self.name}")
 
-    async def until(self, type: str, timeout: float = EVENT_SECONDS, **fields: Any) -> Json:
-        """The first event of this type with these fields."""
-        return (await self._found(lambda: self.all(type, **fields), f"{type} {fields}", timeout))[0]
+    async def until(self, type: str, timeout: float = EVENT_SECONDS, *, nth: int = 1, **fields: Any) -> Json:
+        """The first event (or the `nth`) of this type with these fields."""
+        found = await self._found(
+            lambda: self.all(type, **fields)[nth - 1 :], f"{type} {fields} {nth}", timeout
+        )
+        return found[0]
 
     def all(self, type: str, **fields: Any) -> list[Json]:
         """Every event of this type with these fields, so far."""
@@ -67,6 +70,10 @@ class Timeline:
             for event in self.events
             if event["type"] == type and all(event.get(name) == value for name, value in fields.items())
         ]
+
+    async def settles(self) -> None:
+        """Until somebody has taken the ticket, every attempt and call is over, and every call that was up has its recording."""
+        await self._found(self._settled, "the end of every attempt, call and recording", SETTLE_SECONDS)
 
     @property
     def told(self) -> str:
@@ -78,6 +85,18 @@ class Timeline:
             for event in self.events
         ]
         return "\n".join([f"ticket {self.number} of {self.name}:", *lines])
+
+    def _outcomes(self) -> dict[str, str]:
+        return {one["attempt"]: one["outcome"] for one in self.all("DialEnded")}
+
+    def _settled(self) -> bool:
+        started, ended = {one["attempt"] for one in self.all("DialStarted")}, self._outcomes()
+        calls = {one["call"] for one in self.all("CallStarted")}
+        over = {one["call"]: one["seconds"] for one in self.all("CallEnded")}
+        kept = {one["call"] for one in self.all("RecordingAttached")}
+        recorded = {call for call, seconds in over.items() if seconds > 0} <= kept
+        taken = bool(self.all("Accepted") if self.all("EscalationStarted") else over)
+        return taken and started <= ended.keys() and calls <= over.keys() and recorded
 
     async def _found(self, look: Callable[[], Any], what: str, timeout: float) -> Any:
         try:
@@ -99,6 +118,20 @@ class Timeline:
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait({self._following})
+
+
+@contextlib.asynccontextmanager
+async def timeline_of(ticket: int, installation: Installation) -> AsyncIterator[Timeline]:
+    """For a test that is no story."""
+    timeline = Timeline(f"ticket {ticket}", installation)
+    timeline.about(ticket)
+    try:
+        yield timeline
+    except Exception as error:
+        error.add_note(timeline.told)
+        raise
+    finally:
+        await timeline.close()
 
 
 @dataclass(eq=False)
@@ -146,24 +179,29 @@ class Story(Timeline):
 
     async def phones(self, *, did: str = DID, caller: str | None = None) -> Call:
         """The resident calls the hotline; the call, answered, and its ticket being followed."""
+        call, ticket = await self.calls(did=did, caller=caller)
+        self.about(ticket)
+        return call
+
+    async def calls(self, *, did: str = DID, caller: str | None = None) -> tuple[Call, int]:
+        """The resident calls the hotline; the call, answered, and its ticket."""
         uri = f"sip:{did}@127.0.0.1:{self.installation.base_port}"
         known = {ticket["number"] for ticket in await self.installation.tickets()}
         call = await self.resident.calls(uri, caller=caller)
         assert call.up, f"{call} was not answered"
         shown = self.resident_number if caller is None else caller
         async with asyncio.timeout(EVENT_SECONDS):
-            while not self.number:
+            while True:
                 for ticket in await self.installation.tickets():
                     if (ticket["phone"] or "anonymous") == shown and ticket["number"] not in known:
-                        self.about(ticket["number"])
+                        return call, ticket["number"]
                 await asyncio.sleep(LOOK_SECONDS)
-        return call
 
     # -- how it went -----------------------------------------------------------------------------------------
 
     async def dials(self) -> list[tuple[str, str]]:
         """Who was rung and how it ended, in the order of the ringing, once everything is over."""
-        await self._found(self._settled, "the end of every attempt, call and recording", SETTLE_SECONDS)
+        await self.settles()
         names = {self.first.number: "first", self.second.number: "second", DIRECTOR: "director"}
         started, ended = self.all("DialStarted"), self._outcomes()
         return [(names.get(one["number"], one["number"]), ended[one["attempt"]]) for one in started]
@@ -183,19 +221,6 @@ class Story(Timeline):
         assert call.wav is not None
         prompt = await self.network.prompt_of(words)
         return await asyncio.to_thread(heard, call.wav, prompt)
-
-    def _outcomes(self) -> dict[str, str]:
-        return {one["attempt"]: one["outcome"] for one in self.all("DialEnded")}
-
-    def _settled(self) -> bool:
-        """Somebody took the ticket, every attempt has ended, every call is over, and every one that was up has its recording."""
-        started, ended = {one["attempt"] for one in self.all("DialStarted")}, self._outcomes()
-        calls = {one["call"] for one in self.all("CallStarted")}
-        over = {one["call"]: one["seconds"] for one in self.all("CallEnded")}
-        kept = {one["call"] for one in self.all("RecordingAttached")}
-        recorded = {call for call, seconds in over.items() if seconds > 0} <= kept
-        taken = bool(self.all("Accepted") if self.all("EscalationStarted") else self.all("CallEnded"))
-        return taken and started <= ended.keys() and calls <= over.keys() and recorded
 
 
 class Stories:
@@ -229,6 +254,8 @@ class Stories:
             houses.writelines(_house(i) for i in counted)
         with (folder / "residents.csv").open("a") as residents:
             residents.writelines(f"+7916100{i:02}00,{PLACE}{i},42,Жилец {i}\n" for i in counted)
+        with (folder / "meters.csv").open("a") as meters:
+            meters.writelines(_meters(i) for i in counted)
         about, director = (folder / "company.yaml").read_text(), "\n  director: director"
         roles = f"\n  supervisor: supervisor\n  first: director\n  second: director{director}"  # of a house that is not known
         (folder / "company.yaml").write_text(about.replace(director, roles, 1))
@@ -276,6 +303,13 @@ class Stories:
                 raise
 
 
+def shorten_greeting(folder: Path) -> None:
+    """A company that says no more than «hello» before its callers learn that they are recorded."""
+    about = folder / "company.yaml"
+    lines = (line for line in about.read_text().splitlines() if not line.startswith("greeting:"))
+    about.write_text("\n".join(["greeting: Алло!", *lines, ""]))
+
+
 def gap(earlier: Json, later: Json) -> float:
     """Seconds from one event to another."""
     return (datetime.fromisoformat(later["at"]) - datetime.fromisoformat(earlier["at"])).total_seconds()
@@ -292,6 +326,13 @@ def _house(index: int) -> str:
     return (
         f"\n{PLACE}{index}:\n  city: Москва\n  street: улица Ленина\n  number: 15\n"
         f"  roles: {{first: staff-{index}-1, second: staff-{index}-2}}\n"
+    )
+
+
+def _meters(index: int) -> str:
+    return "".join(
+        f"{PLACE}{index},42,{kind},5,10452{index:02}{n},{last},2026-10-25\n"
+        for n, (kind, last) in enumerate({"cold": 124, "hot": 87}.items())
     )
 
 
