@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 import phonenumbers
 import structlog
@@ -37,6 +38,15 @@ PLAIN_NUMBER = re.compile(r"\+?[0-9]{2,15}")  # nothing else may reach a dial st
 PHONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An answered leg of an earlier engine."""
+
+    leg: AsteriskLeg
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Adopted; or we end, and leave it to whoever comes next."""
+
+
 class AsteriskTelephony:
     """Use it as `async with AriClient(…) as ari, AsteriskTelephony(ari, trunks=("trunk",)) as telephony:`.
 
@@ -57,7 +67,7 @@ class AsteriskTelephony:
         self._close_seconds = close_seconds
         self._errands = Errands()
         self._legs: dict[str, AsteriskLeg] = {}
-        self._left_behind: dict[str, AsteriskLeg] = {}
+        self._left_behind: dict[str, Orphan] = {}
         self._bridges = Bridges(ari, self._errands, self._surely)
         self._inbound: asyncio.Queue[AsteriskLeg] = asyncio.Queue()
         self._unlisten = ari.listen(self._file, events.kind(model.StasisStart), events.kind(events.Connected))
@@ -70,6 +80,8 @@ class AsteriskTelephony:
     async def __aexit__(self, *error: object) -> None:
         """Channels stay as they are: Asterisk outlives us. What was begun to clear up is finished first."""
         self._unlisten()
+        for orphan in self._left_behind.values():
+            orphan.settled.set()
         await self._errands.close(self._close_seconds)
 
     @property
@@ -84,10 +96,11 @@ class AsteriskTelephony:
             yield await self._inbound.get()
 
     def adopt(self, attempt: str) -> Leg | None:
-        leg = self._left_behind.get(attempt)
-        if leg is None or leg.hung_up is not None:
+        orphan = self._left_behind.get(attempt)
+        if orphan is None or orphan.leg.hung_up is not None:
             return None  # what is left of a dead one is put away when its time to be adopted is over
-        return self._left_behind.pop(attempt)
+        orphan.settled.set()
+        return self._left_behind.pop(attempt).leg
 
     def _file(self, event: events.Event) -> None:
         match event:
@@ -116,8 +129,8 @@ class AsteriskTelephony:
                 leg.met(channel)
                 leg.adopted = True
                 leg.entered.add(stage)
-                self._left_behind[leg.id] = leg
-                self._errands.begin(self._await_adoption(leg), "await-adoption")
+                orphan = self._left_behind[leg.id] = Orphan(leg)
+                self._errands.begin(self._await_adoption(orphan), "await-adoption")
             case [amd.LISTENING | amd.SAID, *_]:
                 return  # `amd.suspicion` listens to it itself
             case _:
@@ -134,12 +147,15 @@ class AsteriskTelephony:
         if not leg.destroyed:
             self._errands.begin(self._surely(lambda: self._ari.channels.hangup(leg.id)), "hang-up-again")
 
-    async def _await_adoption(self, leg: AsteriskLeg) -> None:
+    async def _await_adoption(self, orphan: Orphan) -> None:
         """Nobody may want it: the walk that dialled it may be over."""
+        leg = orphan.leg
         if "recorded" not in leg.entered:
             with suppress(DialFailed, TelephonyAway):
                 await self._record(leg)
-        await asyncio.sleep(ADOPT_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(orphan.settled.wait(), ADOPT_SECONDS)
+            return
         if self._left_behind.pop(leg.id, None) is not None:
             log.warning("leg of an earlier engine was not adopted, ended", call=leg.id)
             await leg.end()
