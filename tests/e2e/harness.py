@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[2]
 PREFIX = ROOT / ".cache" / "asterisk"
 VOICES = ROOT / ".cache" / "rhvoice"
 DID = "+74950000112"
+DESK_PHONES = tuple(f"operator{number}" for number in range(1, 13))
+"""Whom Asterisk lets in; an engine that is told nothing serves the first of them."""
 
 
 def russian_prompt(name: str) -> Path:
@@ -90,16 +92,17 @@ class People:
     resident: Resident
 
     @classmethod
-    def on(cls, network: PhoneNetwork) -> Self:
+    def on(cls, network: PhoneNetwork, theirs: Callable[[str], str] = str) -> Self:
+        """`theirs` makes another company's number of the demo company's."""
         return cls(
             network=network,
-            plumber=network.phone("+79000000001", "plumber"),
-            plumber_reserve=network.phone("+79000000011", "plumber's reserve"),
-            second_plumber=network.phone("+79000000002", "second plumber"),
-            electrician=network.phone("+79000000005", "electrician"),
-            supervisor=network.phone("+79000000003", "supervisor"),
-            director=network.phone("+79000000004", "director"),
-            resident=network.resident("+79160000042"),
+            plumber=network.phone(theirs("+79000000001"), "plumber"),
+            plumber_reserve=network.phone(theirs("+79000000011"), "plumber's reserve"),
+            second_plumber=network.phone(theirs("+79000000002"), "second plumber"),
+            electrician=network.phone(theirs("+79000000005"), "electrician"),
+            supervisor=network.phone(theirs("+79000000003"), "supervisor"),
+            director=network.phone(theirs("+79000000004"), "director"),
+            resident=network.resident(theirs("+79160000042")),
         )
 
     async def call_the_hotline(self, base_port: int, **how: Any) -> Call:
@@ -109,7 +112,11 @@ class People:
 
 def asterisk_settings(data_dir: Path, base_port: int) -> AsteriskSettings:
     """The Asterisk of a demo installation in `data_dir`, as `dozvon up` would start it."""
-    environment = {"DOZVON_BASE_PORT": str(base_port), "DOZVON_DATA_DIR": str(data_dir)}
+    environment = {
+        "DOZVON_BASE_PORT": str(base_port),
+        "DOZVON_DATA_DIR": str(data_dir),
+        "DOZVON_ASTERISK_DESK_PHONES": ",".join(DESK_PHONES),
+    }
     settings = config.load(environment=environment)
     secrets = load_or_create_secrets(settings.inside("secrets.json"), settings.asterisk.desk_phones)
     made = up.asterisk_settings(settings, secrets)

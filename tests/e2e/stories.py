@@ -29,8 +29,8 @@ from tests.e2e.harness import DID, ROOT, Installation, Json
 EVENT_SECONDS = 25.0
 SETTLE_SECONDS = 40.0
 LOOK_SECONDS = 0.1
-AT_ONCE = 8
-"""So many stories are told at the same time: more would wait for each other on two cores."""
+BETWEEN_SECONDS = 0.2
+"""Nobody begins in the very moment in which another does."""
 DIRECTOR = "+79000000004"
 PLACE = "house-"
 POLICIES = ROOT / "escalation_policies"
@@ -226,7 +226,9 @@ class Story(Timeline):
 class Stories:
     """The stories of a module, in the order in which they are written."""
 
-    kind = Story
+    kind: Callable[..., Story] = Story
+    at_once = 8
+    """So many stories are told at the same time: more would wait for each other on two cores."""
 
     def __init__(self) -> None:
         self._tales: dict[str, Tale] = {}
@@ -283,8 +285,10 @@ class Stories:
                 await asyncio.sleep(LOOK_SECONDS)
 
         network.accept_key = accept_key
-        turns = asyncio.Semaphore(AT_ONCE)
-        tasks = {one.name: asyncio.create_task(self._tell(one, turns), name=one.name) for one in stories}
+        turns, door = asyncio.Semaphore(self.at_once), asyncio.Lock()
+        tasks = {
+            one.name: asyncio.create_task(self._tell(one, turns, door), name=one.name) for one in stories
+        }
         try:
             yield tasks
         finally:
@@ -294,8 +298,10 @@ class Stories:
             for one in stories:
                 await one.close()
 
-    async def _tell(self, story: Story, turns: asyncio.Semaphore) -> None:
+    async def _tell(self, story: Story, turns: asyncio.Semaphore, door: asyncio.Lock) -> None:
         async with turns:
+            async with door:
+                await asyncio.sleep(BETWEEN_SECONDS)
             try:
                 await self._tales[story.name](story)
             except Exception as error:
