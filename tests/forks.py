@@ -22,10 +22,14 @@ FORKS.set_forkserver_preload(["engine.spare"])
 
 
 class EngineProcess:
-    """`dozvon run` in a process of its own; it dies with this one. The interface is that of `asyncio.subprocess.Process`."""
+    """`dozvon run` (or another command) in a process of its own; it dies with this one. What it prints is added to `log`.
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
-        self._process = FORKS.Process(target=_become_the_engine, args=(dict(environment), log))
+    The interface is that of `asyncio.subprocess.Process`.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path, *command: str) -> None:
+        arguments = (dict(environment), log, command or ("run",))
+        self._process = FORKS.Process(target=_become_the_engine, args=arguments)
         self._process.start()
 
     @property
@@ -56,7 +60,7 @@ class EngineProcess:
         return self.returncode
 
 
-def _become_the_engine(environment: dict[str, str], log: Path) -> None:
+def _become_the_engine(environment: dict[str, str], log: Path, command: tuple[str, ...]) -> None:
     from engine.cli import main
 
     os.setsid()
@@ -70,7 +74,7 @@ def _become_the_engine(environment: dict[str, str], log: Path) -> None:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
-    sys.argv = ["dozvon", "run"]
+    sys.argv = ["dozvon", *command]
     main()
 
 

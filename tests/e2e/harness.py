@@ -171,8 +171,9 @@ class Installation:
         self.environment.clear()
         if not self.token:
             await self.start()
-            made = await self.command("token", "add", "e2e", "--json")
-            self.token = json.loads(made)["token"]
+            made = self.data_dir.parent / "token.json"
+            await EngineProcess(self.surroundings, made, "token", "add", "e2e", "--json").wait()
+            self.token = json.loads(made.read_text())["token"]
             await self.stop()
             shutil.copytree(self.data_dir, template, ignore=shutil.ignore_patterns(*KEPT))
         shutil.copytree(template, self.data_dir, dirs_exist_ok=True)
