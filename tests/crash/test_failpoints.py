@@ -98,8 +98,7 @@ async def test_killed_in(points: Sequence[str], installation: Installation, peop
 
 async def phones(installation: Installation, people: People, asked: bool) -> None:
     """The resident phones, presses one until somebody cares, and stays on the line until the director has accepted (and the menu of
-    causes has been `asked`, and answered). A key that is held while nobody is there to send silence would be missing in the recording
-    (ADR 14)."""
+    causes has been `asked`, and answered)."""
     call = await people.call_the_hotline(installation.base_port, timeout=DEATH_SECONDS)
     with contextlib.suppress(CallOverError):  # the fallback may have had it, or the hotline has said good-bye
         await presses_until(call, installation, "Classified")
@@ -113,19 +112,11 @@ async def phones(installation: Installation, people: People, asked: bool) -> Non
 async def presses_until(
     call: Call, installation: Installation, type: str | None = None, question: str | None = None
 ) -> None:
-    """Press one, whenever there is an engine that hears it, until such an event is on the timeline."""
+    """Press one, over and over, until such an event is on the timeline. By INFO: a key that is held while nobody is there to send
+    silence would be missing in the recording (ADR 14)."""
     while not await seen(installation, type, question):
-        if await alive(installation):
-            await call.presses("1")
+        await call.presses("1", info=True)
         await call.holds(PERSISTENT_SECONDS)
-
-
-async def alive(installation: Installation) -> bool:
-    """Whether there is an engine that hears."""
-    with contextlib.suppress(aiohttp.ClientError):
-        await installation.tickets()
-        return True
-    return False
 
 
 async def seen(installation: Installation, type: str | None = None, question: str | None = None) -> bool:
