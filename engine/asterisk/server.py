@@ -90,7 +90,7 @@ class AsteriskServer:
         settings = self.settings
         with self.console_log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                str(settings.prefix / "bin" / "asterisk"), "-f", "-C", str(settings.config_file),
+                str(settings.prefix / "bin" / "asterisk"), "-f", "-p", "-C", str(settings.config_file),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=settings.run_dir,
                 start_new_session=True,  # a Ctrl-C at the terminal is its owner's to pass on
                 preexec_fn=_begin_and_die_with_parent if self._dies_with_parent else _begin,
@@ -224,7 +224,8 @@ def check_ports(settings: AsteriskSettings) -> None:
 def _begin() -> None:
     """What it writes while a call lasts is plain sound, and its owner's alone to read.
 
-    What it sends and records is due each 20 ms, and lost when it comes late; where it may not go before others it goes with them.
+    What it sends and records is due each 20 ms, and lost when it comes late. With `-p` it goes before everybody (SCHED_RR) if it is
+    root's; who is not may have the niceness; where neither is allowed it goes with the others.
     """
     os.umask(0o077)
     with contextlib.suppress(OSError):

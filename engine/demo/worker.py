@@ -340,6 +340,13 @@ def _endpoint(rtp_port: int) -> tuple[Any, int, Any]:
     return endpoint, port, settings
 
 
+def _go_first() -> None:
+    """A telephone is a machine of its own: nothing here should delay its sound."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
 def main() -> None:
     """`python -m engine.demo.worker RECORDINGS_DIR RTP_PORT PARENT_PID`."""
     recordings, rtp_port, parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -347,10 +354,7 @@ def main() -> None:
     if os.getppid() != parent:
         return  # the parent was gone before we asked to die with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    with contextlib.suppress(
-        OSError
-    ):  # a telephone is a machine of its own: nothing here should delay its sound
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    _go_first()
     events = os.dup(1)
     os.dup2(2, 1)  # pjlib prints a banner on standard output before its log can be silenced
     desk = Desk(recordings, rtp_port, events)
