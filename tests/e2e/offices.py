@@ -122,7 +122,7 @@ class Office(Story):
         caller = Caller(self.name, self.installation, call)
         self.callers.append(caller)
         caller.about(await self._ticket_of(resident.number))
-        await call.presses("20", after=0.5)
+        await call.presses("20", after=0.5, info=True)  # a held key would cost its recording a little
         return caller
 
     async def emergency(self, **fields: Any) -> None:
