@@ -126,6 +126,17 @@ class Conversation:
             return None
 
 
+async def until_one_leaves(*legs: Leg, seconds: float) -> None:
+    """Wait until one of those who talk with each other is gone, or for so long at most."""
+    gone = [asyncio.create_task(leg.ended(), name=f"bridged {leg.id}") for leg in legs]
+    try:
+        await asyncio.wait(gone, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in gone:
+            task.cancel()
+        await asyncio.wait(gone)
+
+
 async def _cancelled(task: asyncio.Task[object]) -> None:
     """End a helper task and wait until it is gone, without its result."""
     task.cancel()

@@ -13,7 +13,7 @@ from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
 from engine.domain.events import CallAnswered, CallEnded, CallStarted, Event
 from engine.domain.model import CallKind, Urgency
 from engine.domain.wording import Parts
-from engine.flows.conversation import Conversation
+from engine.flows.conversation import Conversation, until_one_leaves
 from engine.flows.deps import Deps
 from engine.flows.operators.party import Party, adopted, left_by_another, rung
 from engine.flows.records import filing
@@ -95,13 +95,7 @@ async def _together(caller: Leg, service: Leg, d: Deps) -> None:
     """Bridge the two until one of them leaves."""
     with suppress(HungUp):  # of one of them, while they were to be bridged
         async with d.phone.bridge(caller, service):
-            gone = [asyncio.create_task(leg.ended(), name=f"bridged {leg.id}") for leg in (caller, service)]
-            try:
-                await asyncio.wait(gone, timeout=TALK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in gone:
-                    task.cancel()
-                await asyncio.wait(gone)
+            await until_one_leaves(caller, service, seconds=TALK_SECONDS)
 
 
 def _raise_if_gone(caller: Leg) -> None:

@@ -14,7 +14,7 @@ from engine.domain.errors import AttemptExists, HungUp, TelephonyAway
 from engine.domain.events import CallAnswered, CallEnded, CallsBridged, CallStarted, Event
 from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Ticket
-from engine.flows.conversation import Conversation
+from engine.flows.conversation import Conversation, until_one_leaves
 from engine.flows.deps import Deps
 from engine.flows.operators.party import adopted, ending, note
 from engine.ports import Dial, DialFailed, Leg
@@ -120,12 +120,6 @@ async def _together(staff: Leg, resident: Leg, ticket: int, d: Deps) -> None:
     """Bridge the two until one of them leaves. Raises `HungUp` if it was the member of staff."""
     async with d.phone.bridge(staff, resident):
         await note(d, ticket, CallsBridged(at=d.clock.now(), calls=(staff.id, resident.id)))
-        gone = [asyncio.create_task(leg.ended(), name=f"bridged {leg.id}") for leg in (staff, resident)]
-        try:
-            await asyncio.wait(gone, timeout=TALK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in gone:
-                task.cancel()
-            await asyncio.wait(gone)
+        await until_one_leaves(staff, resident, seconds=TALK_SECONDS)
     if staff.hung_up is not None:
         raise HungUp(staff.hung_up)
