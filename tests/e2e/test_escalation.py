@@ -11,6 +11,7 @@ import pytest
 
 from engine.asterisk.call_file import CallFiles
 from engine.asterisk.server import AsteriskServer
+from engine.demo.softphones import Call
 from engine.domain import wording
 from engine.ports import Sound
 from tests.e2e import wire
@@ -25,7 +26,7 @@ TAKEN = ("first", "accepted")
 story = Stories()
 
 
-async def calls_in(s: Story, number: str):  # type: ignore[no-untyped-def]
+async def calls_in(s: Story, number: str) -> Call:
     """A member of staff calls the hotline from their own phone."""
     return await s.network.resident(number).calls(f"sip:{DID}@127.0.0.1:{s.installation.base_port}")
 

@@ -17,7 +17,7 @@ from engine.domain.model import CallKind, Urgency
 from engine.domain.ticket import Status
 from tests.fakes.network import Hung
 from tests.fakes.time import virtual
-from tests.fakes.town import RESIDENT
+from tests.fakes.town import RESIDENT, Town
 from tests.unit.test_dialogue import KNOWN, NOW, RISER, UNKNOWN
 from tests.unit.test_hotline_in_town import calls, ticket_of
 from tests.unit.test_hotline_in_town import town as hotline_town
@@ -175,5 +175,5 @@ async def test_random_keys_silences_and_hang_ups(
             assert said, "the number was told of nothing"
 
 
-def residents(built, ticket: int) -> list[CallStarted]:  # type: ignore[no-untyped-def]
+def residents(built: Town, ticket: int) -> list[CallStarted]:
     return [e for e in built.events(ticket, CallStarted) if e.kind is CallKind.RESIDENT]
