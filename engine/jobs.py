@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,16 @@ DEADLINES_EVERY_SECONDS = 15
 DIGEST_EVERY_SECONDS = 60
 
 
+def quietly(work: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[None]]:
+    """The same, for a scheduler that takes its own cancelling of a job, when it shuts down, for the job's mistake."""
+
+    async def run(*args: object) -> None:
+        with suppress(asyncio.CancelledError):
+            await work(*args)
+
+    return run
+
+
 @asynccontextmanager
 async def jobs(
     service: Service, deps: Deps, ami: Ami, fallback: AsteriskStandIn, sentry: Sentry, alarm_file: Path
@@ -60,15 +70,26 @@ async def jobs(
 
     scheduler = AsyncIOScheduler(timezone=UTC)
     every = {"coalesce": True, "max_instances": 1, "next_run_time": datetime.now(UTC)}
-    scheduler.add_job(service.stood_in, "interval", seconds=STAND_IN_EVERY_SECONDS, name="stand-in", **every)
-    scheduler.add_job(keep_numbers, "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every)
     scheduler.add_job(
-        deps.deadlines.watch, "interval", (deps,), seconds=DEADLINES_EVERY_SECONDS, name="deadlines", **every
+        quietly(service.stood_in), "interval", seconds=STAND_IN_EVERY_SECONDS, name="stand-in", **every
     )
     scheduler.add_job(
-        digest.gather, "interval", (deps,), seconds=DIGEST_EVERY_SECONDS, name="digest", **every
+        quietly(keep_numbers), "interval", seconds=NUMBERS_EVERY_SECONDS, name="numbers", **every
     )
-    scheduler.add_job(keep_addressees, "interval", seconds=NUMBERS_EVERY_SECONDS, name="alarm", **every)
+    scheduler.add_job(
+        quietly(deps.deadlines.watch),
+        "interval",
+        (deps,),
+        seconds=DEADLINES_EVERY_SECONDS,
+        name="deadlines",
+        **every,
+    )
+    scheduler.add_job(
+        quietly(digest.gather), "interval", (deps,), seconds=DIGEST_EVERY_SECONDS, name="digest", **every
+    )
+    scheduler.add_job(
+        quietly(keep_addressees), "interval", seconds=NUMBERS_EVERY_SECONDS, name="alarm", **every
+    )
     scheduler.start()
     try:
         yield

@@ -21,6 +21,7 @@ from engine.domain.errors import DozvonError, TelephonyAway
 from engine.flows.deps import Deps
 from engine.flows.records import filing, keeping
 from engine.flows.records.filing import Strays
+from engine.jobs import quietly
 from engine.ports import Companies, Muting
 from engine.recordings.archive import Archive
 from engine.recordings.crypt import KeyRing
@@ -204,9 +205,13 @@ class Upkeep:
             "max_instances": 1,
             "next_run_time": now + timedelta(seconds=TIDY_EVERY_SECONDS),
         }
-        scheduler.add_job(self.look, "interval", seconds=DISK_EVERY_SECONDS, name="disk", **soon)
-        scheduler.add_job(self.tidy, "interval", seconds=TIDY_EVERY_SECONDS, name="recordings", **later)
-        scheduler.add_job(self.let_go, "cron", hour=LET_GO_AT_HOUR, name="retention", max_instances=1)
+        scheduler.add_job(quietly(self.look), "interval", seconds=DISK_EVERY_SECONDS, name="disk", **soon)
+        scheduler.add_job(
+            quietly(self.tidy), "interval", seconds=TIDY_EVERY_SECONDS, name="recordings", **later
+        )
+        scheduler.add_job(
+            quietly(self.let_go), "cron", hour=LET_GO_AT_HOUR, name="retention", max_instances=1
+        )
         scheduler.start()
         try:
             yield
