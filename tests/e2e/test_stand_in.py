@@ -25,7 +25,7 @@ async def engine_dies(installation: Installation, people: People) -> None:
     ]
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            said = await installation.server.cli("database show dozvon/fallback")
+            said = await installation.server.cli(f"database show dozvon/fallback/{DID}")
             kept = [line.split()[-1] for line in said.splitlines() if line.startswith("/dozvon")]
             spoken = [(installation.server.settings.sounds_dir / f"{name}.wav").exists() for name in FALLBACK]
             if kept == wanted and all(spoken):

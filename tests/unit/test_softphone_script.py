@@ -172,6 +172,15 @@ class TestHearing:
         recording = saved(tmp_path / "call.wav", np.concatenate((np.zeros(900), voice[:5000], voice[5160:])))
         assert heard(recording, voices[0])
 
+    def test_nor_does_a_slip_in_each_of_the_last_pieces(
+        self, tmp_path: Path, voices: tuple[Path, Path]
+    ) -> None:
+        voice = babble(1)
+        slipped = np.concatenate((np.zeros(900), voice[:13000], voice[13080:15000], voice[15080:]))
+        assert heard(saved(tmp_path / "call.wav", slipped), voices[0])
+        cut = np.concatenate((np.zeros(900), voice[:12500], np.zeros(4000)))
+        assert not heard(saved(tmp_path / "cut.wav", cut), voices[0])
+
     def test_half_of_it_is_not_it(self, tmp_path: Path, voices: tuple[Path, Path]) -> None:
         recording = saved(tmp_path / "call.wav", np.concatenate((babble(1)[:11000], np.zeros(8000))))
         assert not heard(recording, voices[0])
