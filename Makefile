@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Tests of calls mostly wait, but whoever is late hears too little: no more processes than cores. Each has an Asterisk and ports of its own.
-TESTS_AT_ONCE ?= auto
+# Tests of calls mostly wait: one process more than there are cores. Each has an Asterisk and ports of its own.
+TESTS_AT_ONCE ?= $(shell expr $$(nproc) + 1)
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder --maxprocesses 4
 BIN := .venv/bin
 TIMES ?= 20

@@ -28,10 +28,8 @@ PERSISTENT_SECONDS = 2.0
 MENU = "cause.emergency"
 OVERLAP_SECONDS = 0.1
 LIVES = {
-    "the resident's call": (
-        "hotline.ticket_opened",
-        "hotline.answered",
-        "hotline.announced",
+    "the resident's call": ("hotline.ticket_opened", "hotline.answered", "hotline.announced"),
+    "the resident's answers": (
         "hotline.classified",
         "hotline.number_told",
         "hotline.asked",
