@@ -186,12 +186,13 @@ class Attempt:
             if self._operators(d) is not None:
                 parts = (*parts, wording_operators.OPERATOR_KEY)
             pressed = await talk.ask(*parts, keys=ANY_KEY, wait=KEY_WAIT_SECONDS)
-            await self._note_key(pressed, "accept", d)
+            if pressed != key:
+                await self._note_key(pressed, "accept", d)
             keyed = keyed or pressed is not None
             if pressed is None:
                 silences += 1
             elif pressed == key:
-                return await self._accept(talk, d)
+                return await self._accept(talk, key, d)
             elif pressed == "2":
                 return await self._decline(talk, d)
             elif pressed == "4":
@@ -234,14 +235,16 @@ class Attempt:
             await talk.say(wording_operators.NO_OPERATOR)
         self._limit.reschedule(asyncio.get_running_loop().time() + d.robocall_seconds)
 
-    async def _accept(self, talk: Conversation, d: Deps) -> Outcome:
-        """The conditional write; then the words, which are true whoever won."""
-        who = self.ring.callee
+    async def _accept(self, talk: Conversation, key: str, d: Deps) -> Outcome:
+        """The conditional write, key and acceptance in one; then the words, which are true whoever won."""
+        who, attempt = self.ring.callee, self.ring.attempt
+        pressed = KeyPressed(at=d.clock.now(), call=attempt, key=key, question="accept")
         try:
             winner = await asyncio.shield(
-                verbs.accept(d, self.ticket, who.contact, Via.CALL, who.name, self.ring.attempt)
+                verbs.accept(d, self.ticket, who.contact, Via.CALL, who.name, attempt, pressed)
             )
         except TicketIsClosed:
+            await self._note_key(key, "accept", d)
             await talk.say(wording.TICKET_CLOSED)
             return Outcome.CANCELLED
         d.reached("dialout.accepted")

@@ -16,6 +16,7 @@ from engine.domain.events import (
     EscalationStarted,
     Event,
     IncidentJoined,
+    KeyPressed,
     NoCoverage,
     Noted,
     Reported,
@@ -34,21 +35,29 @@ Result = TypeVar("Result")
 
 
 async def accept(
-    d: Deps, ticket: int, contact: str, via: Via, name: str | None = None, attempt: str | None = None
+    d: Deps,
+    ticket: int,
+    contact: str,
+    via: Via,
+    name: str | None = None,
+    attempt: str | None = None,
+    pressed: KeyPressed | None = None,
 ) -> Accepted:
     """Take the ticket for `contact`. Returns the acceptance that holds: this one, or the earlier one of somebody else.
 
-    First to accept wins, once, however many try at the same moment. Raises `TicketIsClosed`, `NotKnown`.
+    First to accept wins, once, however many try at the same moment. The key that was `pressed` for it is written with it: no death of
+    ours comes between. Raises `TicketIsClosed` (and writes nothing), `NotKnown`.
     """
+    by_key: list[Event] = [pressed] if pressed is not None else []
 
     def decide(history: Sequence[Event], now: datetime) -> tuple[list[Event], Accepted]:
         state = Ticket.of(history)
         if not state.is_open:
             raise TicketIsClosed(f"заявка №{ticket} закрыта; чтобы принять её, сначала откройте её снова")
         if state.accepted is not None:
-            return [], state.accepted
+            return by_key, state.accepted
         mine = Accepted(at=now, contact=contact, via=via, name=name, attempt=attempt)
-        return [mine], mine
+        return [*by_key, mine], mine
 
     return await _conditionally(d, ticket, decide)
 

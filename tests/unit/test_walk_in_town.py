@@ -16,6 +16,7 @@ from engine.domain.events import (
     DialEnded,
     DialStarted,
     EscalationExhausted,
+    KeyPressed,
     MachineSuspected,
     NoCoverage,
     RecordingAttached,
@@ -76,6 +77,19 @@ async def test_the_call_names_ticket_cause_address_and_key() -> None:
         assert "улица Ленина, дом 15, квартира 42" in words
         assert "Чтобы принять, нажмите семь." in words
         assert words.endswith("Принято. Заявка за вами.")
+
+
+@virtual
+async def test_an_engine_that_dies_with_the_key_has_the_acceptance() -> None:
+    """Whoever pressed it and hung up is not asked again, and nobody else is rung."""
+    async with Town.at_work() as town:
+        town.phone(FIRST).answers().presses_accept_key().hangs_up()
+        ticket = await town.emergency()
+        await town.until(ticket, KeyPressed)
+        await town.restart()
+        assert town.events(ticket, Accepted)[0].contact == "plumber1"
+        await asyncio.sleep(QUIET_SECONDS)
+        assert [number for number, _ in town.dials(ticket)] == [FIRST]
 
 
 @virtual
