@@ -173,6 +173,9 @@ async def test_a_silent_phone_says_nothing_at_all(people: People, conductor: Con
     call = await people.plumber.rang()
     assert (await conductor.event("ChannelDestroyed", channel))["cause"] == 19
     assert (call.code, call.log, len(people.plumber.history)) == (None, [], 1)
+    await people.network.reset()
+    await asyncio.sleep(1)  # the INVITE is repeated meanwhile, and is no new call
+    assert not people.network.calls
 
 
 async def test_a_cancelled_ring_ends(people: People, conductor: Conductor) -> None:
