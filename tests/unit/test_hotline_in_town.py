@@ -40,6 +40,7 @@ from engine.domain.model import CallKind, Resident, Urgency, Via
 from engine.domain.ticket import Status, Ticket
 from engine.files.catalogue import shipped_catalogue
 from engine.flows import hotline, verbs
+from engine.flows.residents import ring_back
 from engine.flows.residents.callers import Callers, CallLimits
 from engine.ports import StoodInCall
 from tests.fakes.network import FakeCall
@@ -693,6 +694,22 @@ async def test_killed_while_the_phone_of_the_caller_rings() -> None:
         assert built.events(ticket, NumberTold)
         await asyncio.sleep(600)
         assert len(built.events(ticket, CallStarted)) == 2
+
+
+@virtual
+async def test_a_talk_of_our_own_is_not_closed_when_events_are_read_again() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(90)
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await answers(built, call, (FIRST_QUESTION, "2"))
+        await call.hangs_up()
+        home = await built.phone(RESIDENT).rang(60)
+        await home.answered()
+        before = len(built.events(ticket, CallEnded))
+        await asyncio.wait_for(ring_back._take_up(ticket, built.d), 60)  # as after a gap in the events
+        assert not home.over
+        assert len(built.events(ticket, CallEnded)) == before
 
 
 @virtual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -70,7 +71,9 @@ async def _take_up(ticket: int, d: Deps) -> None:
         if not name.startswith(f"{ticket}-b"):
             continue
         if (leg := await left_by_another(name, d)) is None:
-            await filing.close_unseen(ticket, name, d)
+            with suppress(TelephonyAway):
+                if name not in await d.phone.alive():  # else it is a talk of our own
+                    await filing.close_unseen(ticket, name, d)
             continue
         begun = [e.call for e in history if isinstance(e, CallStarted)]
         if d.operators is not None and await d.operators.resume(leg):
