@@ -223,9 +223,8 @@ class _Installation:
         if code == UNUSABLE and not self.was_ready:
             self.code = UNUSABLE
             self.stopping.set()
-        if (
-            code == 0
-        ):  # in order, as before an upgrade: the spare has loaded what may have been replaced since
+        if code == 0:
+            # In order, as before an upgrade: the spare has loaded what may have been replaced since.
             await self._drop_spare()
         return code
 

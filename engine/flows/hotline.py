@@ -171,7 +171,8 @@ class Call:
     async def _pick_up(self) -> None:
         if not self.leg.adopted:
             await self.leg.answer()
-        self._up_since, history = asyncio.get_running_loop().time(), await self.history()
+        self._up_since = asyncio.get_running_loop().time()
+        history = await self.history() if self.leg.adopted else ()
         mine = (e for e in history if isinstance(e, CallAnswered) and e.call == self.leg.id)
         if (since := next(mine, None)) is None:  # only now, or while no engine was there to greet them
             await self.note(CallAnswered(at=self.d.clock.now(), call=self.leg.id))
