@@ -23,7 +23,7 @@ WRONG = {"en": "There is no such choice."}
 
 
 class Conversation:
-    """A talk on one leg. Everything raises `HungUp` as soon as the far end is gone."""
+    """A talk on one leg. Everything raises `HungUp` as soon as the far end is gone and the keys that it pressed are heard."""
 
     def __init__(self, leg: Leg, voice: Voice, language: str = "ru") -> None:
         self.leg, self._voice, self._language = leg, voice, language
@@ -33,13 +33,23 @@ class Conversation:
         """Say the parts to their end. Keys pressed meanwhile are kept for the next question."""
         await self.leg.play(*await self._sounds(parts))
 
+    async def introduce(self, *parts: str) -> bool:
+        """Say what comes before a question. False if the far end hung up over it, but pressed a key first: the question will find it."""
+        try:
+            await self.say(*parts)
+        except HungUp:
+            if not await self.pressed_early():
+                raise
+            return False
+        return True
+
     async def ask(self, *parts: str, keys: str, wait: float, times: int = 1) -> str | None:
         """Say the parts and wait for one of `keys`; a key is heard at any moment, also before and during the question.
 
         A key that means nothing here is answered aloud and the question is put again. None if `times` askings, with `wait` seconds of
         silence after each, brought no key that means something.
         """
-        sounds = await self._sounds(parts)
+        sounds = await self._question(parts)
         for _ in range(times):
             key = await self._play_until_key(sounds, wait)
             if key is not None and key in keys:
@@ -50,7 +60,7 @@ class Conversation:
 
     async def ask_digits(self, *parts: str, most: int, times: int = 2) -> str | None:
         """Say the parts and take a number: up to the hash, `most` digits, or a pause. «» is the hash alone, None silence."""
-        sounds = await self._sounds(parts)
+        sounds = await self._question(parts)
         for _ in range(times):
             key = await self._play_until_key(sounds, DIGITS_WAIT_SECONDS)
             if key is None:
@@ -96,6 +106,15 @@ class Conversation:
                 await _cancelled(pressed)
         finally:
             await _cancelled(playing)
+
+    async def _question(self, parts: tuple[str, ...]) -> tuple[Sound, ...]:
+        """Its sounds; none for who pressed a key and hung up before we came to ask."""
+        try:
+            return await self._sounds(parts)
+        except HungUp:
+            if not await self.pressed_early():
+                raise
+            return ()
 
     async def _key(self, timeout: float) -> str | None:
         return self._kept.popleft() if self._kept else await self.leg.key(timeout)

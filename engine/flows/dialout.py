@@ -146,7 +146,7 @@ class Attempt:
         try:
             async with self._stoppable(), asyncio.timeout(d.robocall_seconds) as self._limit:
                 if again and not await self._talked_on(talk, d):
-                    await talk.say(wording.BACK_AGAIN)
+                    await talk.introduce(wording.BACK_AGAIN)
                 return await ask(talk, key, d)
         except TimeoutError:
             if not self._stopped:

@@ -183,7 +183,7 @@ class Call:
         if connect.bridged(history, self.leg.id) is not None:
             await asyncio.sleep(connect.TAKE_OVER_SECONDS)  # until the member of staff calls us away again
         if services.talking(history) is None:  # two who are bridged notice nothing
-            await self.conversation.say(words(self.line.language).back_again)
+            await self.conversation.introduce(words(self.line.language).back_again)
 
     async def _setting(self) -> Setting:
         """What is known now. A board that cannot be read costs the caller nothing but the news."""

@@ -420,6 +420,26 @@ async def test_hang_ups_at_any_moment_are_rung_back_unless_the_number_was_told()
 
 
 @virtual
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 3.0, 6.0])
+async def test_a_key_counts_of_who_hangs_up_before_it_is_asked_for(seconds: float) -> None:
+    """Over the announcement, or because we are seconds late with the question itself."""
+    async with town() as built:
+        built.voice.seconds = 4.0  # so long takes the announcement, and then the question
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.answered()
+        await call.holds(seconds)
+        await call.presses("1")
+        await call.hangs_up()
+        pressed = await built.until(ticket, KeyPressed)
+        dialled = await built.until(ticket, DialStarted)
+        assert (pressed.key, pressed.question) == ("1", "emergency")
+        assert (dialled.at - pressed.at).total_seconds() < 0.1
+        assert bool(built.events(ticket, RecordingAnnounced)) == (seconds > 5)
+        assert not built.events(ticket, NumberTold)
+
+
+@virtual
 async def test_a_call_that_we_ended_is_not_rung_back() -> None:
     async with town() as built:
         call = calls(built)

@@ -44,8 +44,8 @@ class Acts:
     async def _announce(self, move: moves.Announce) -> None:
         mine = (e for e in await self.call.history() if isinstance(e, RecordingAnnounced))
         if all(event.call != self.call.leg.id for event in mine):
-            await self.talk.say(*move.parts)
-            await self.call.note(RecordingAnnounced(at=self.d.clock.now(), call=self.call.leg.id))
+            if await self.talk.introduce(*move.parts):
+                await self.call.note(RecordingAnnounced(at=self.d.clock.now(), call=self.call.leg.id))
             self.d.reached("hotline.announced")
 
     async def _say(self, move: moves.Say) -> None:

@@ -133,8 +133,8 @@ async def _talk(leg: Leg, company: Company, ticket: int, state: Ticket, d: Deps)
     line = company.line(state.did)
     w = words(line.language if line else "ru")
     talk = Conversation(leg, d.voice, w.language)
-    await talk.say(w.call_back_greeting(company), w.recorded)
-    await d.store.append(ticket, [RecordingAnnounced(at=d.clock.now(), call=leg.id)])
+    if await talk.introduce(w.call_back_greeting(company), w.recorded):
+        await d.store.append(ticket, [RecordingAnnounced(at=d.clock.now(), call=leg.id)])
     key = await _key(talk, ticket, "work", (w.your_number(ticket), w.is_it_done), "12", d)
     if key is None:
         return

@@ -66,11 +66,11 @@ async def answer(leg: Leg, company: Company, contact: Contact, about: Sequence[C
                 await leg.answer()
                 up_since = loop.time()
                 await d.store.append(home, [CallAnswered(at=d.clock.now(), call=leg.id)])
-                await talk.say(wording.RECORDED)
+                await talk.introduce(wording.RECORDED)
             else:
                 up_since = loop.time() - (now - await _up_since(home, leg, d)).total_seconds()
                 if not any([await connect.goes_on(talk, concern.ticket, d) for concern in about]):
-                    await talk.say(wording.BACK_AGAIN)
+                    await talk.introduce(wording.BACK_AGAIN)
             for concern in about:
                 await (_report if concern.theirs else _offer)(talk, concern.ticket, contact, d)
             await talk.say(wording.THANKS)
