@@ -6,6 +6,7 @@ import asyncio
 import io
 import time
 import wave
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ async def recordings(installation: Installation, calls: list[Call]) -> list[str]
         if not missing or time.monotonic() > deadline:
             break
         await asyncio.sleep(POLL_SECONDS)
-    have = [f"{number} {event['seconds']:.2f} s" for number, event in attached]
-    found = [f"no recording of {call}, {call.seconds:.2f} s, among {have}" for call in missing]
+    have = [f"{number} {event['seconds']:.2f} s from {event['started']}" for number, event in attached]
+    found = [f"no recording of {call}, {_length(call)}, among {have}" for call in missing]
     for call, event in pairs:
         sides = await _speech_seconds(installation, event["recording"])
         for leg, expected in (("out", call.speech_seconds), ("in", call.said_seconds)):
@@ -110,6 +111,13 @@ async def _attached(installation: Installation) -> list[tuple[str, Json]]:
             if event["type"] == "RecordingAttached"
         ]
     return found
+
+
+def _length(call: Call) -> str:
+    """Of its talk as the phone saw it, and since when: shows whether a recording lacks its beginning."""
+    assert call.answered_at is not None
+    answered = datetime.fromtimestamp(time.time() - time.monotonic() + call.answered_at, UTC)
+    return f"{call.seconds:.2f} s from {answered.isoformat()}"
 
 
 def _match(calls: list[Call], attached: list[tuple[str, Json]]) -> tuple[list[tuple[Call, Json]], list[Call]]:
