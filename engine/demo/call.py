@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from engine.demo.pool import Event, SoftphoneError, Worker
+from engine.demo.child import Event, SoftphoneError
+from engine.demo.pool import Worker
 from engine.demo.script import HEARING_SECONDS
 from engine.demo.switchboard import Invite
 
@@ -207,13 +208,14 @@ class Call:
         return self
 
     async def _hears_prompt(self, prompt: Path, timeout: float) -> Call:
-        from engine.demo.hearing import heard  # numpy is needed for this alone
+        from engine.demo.hearing import Listener  # numpy is needed for this alone
 
+        listener = await asyncio.to_thread(Listener, prompt)
         async with asyncio.timeout(timeout):
             await self._until(lambda: self.wav is not None, None)
             while True:
                 over, wav = self.over, self.wav
-                if wav is not None and await asyncio.to_thread(heard, wav, prompt):
+                if wav is not None and await asyncio.to_thread(listener.heard, wav):
                     return self
                 if over:
                     raise CallOverError(f"the call to {self.number} ended before {prompt.name} was heard")

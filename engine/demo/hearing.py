@@ -37,22 +37,36 @@ def heard(recording: Path, prompt: Path, *, first_seconds: float | None = None) 
     return heard_at(recording, prompt, first_seconds=first_seconds) is not None
 
 
+class Listener:
+    """Waits for a prompt in a recording that grows: a look costs what has come since the last one, until the prompt's end has come."""
+
+    def __init__(self, prompt: Path) -> None:
+        self._prompt = prompt
+        self._pieces = _pieces(load(prompt), prompt)
+        (begins, _), (at, last) = self._pieces[-2:][0], self._pieces[-1]
+        self._again = at + len(last) - begins + int(SLIP_SECONDS * RATE)
+        """So much of what was looked at may be the first half of an end."""
+        self._looked = 0
+
+    def heard(self, recording: Path) -> bool:
+        """Whether the prompt is there by now."""
+        whole = load(recording)
+        news = whole[max(0, self._looked - self._again) :]
+        self._looked = len(whole)
+        find = _finder(news, int(PIECE_SECONDS * RATE))
+        return any(_ends(find, self._pieces)) and heard(recording, self._prompt)
+
+
 def heard_at(recording: Path, prompt: Path, *, first_seconds: float | None = None) -> float | None:
     """The second of `recording` at which `prompt` begins, or None. Both are 16-bit mono WAVs; the recording may still grow."""
     wanted, whole = load(prompt), load(recording)
     if first_seconds is not None:
         wanted = wanted[: int(first_seconds * RATE)]
-    loudness = _loudness(wanted)
-    size = int(PIECE_SECONDS * RATE)
-    pieces = [(at, wanted[at : at + size]) for at in range(0, max(len(wanted) - size, 0) + 1, size)]
-    pieces = [(at, piece) for at, piece in pieces if _loudness(piece) > QUIET * loudness]
-    if not pieces or loudness == 0.0:
-        raise ValueError(f"{prompt} is silent: nothing can be recognised in it")
-    find, last = _finder(whole, size), pieces[-2:]
-    ends = _found(find, last, ALIKE)
-    halves = [] if ends else _found(find, _halves(last), HALF_ALIKE)
-    if not ends and len(halves) < 2:
-        return None  # looked for first: a prompt that is still being spoken costs little
+    pieces = _pieces(wanted, prompt)
+    find = _finder(whole, int(PIECE_SECONDS * RATE))
+    ends, halves = _ends(find, pieces)
+    if not ends and not halves:
+        return None
     places = _found(find, pieces, ALIKE)
     middle = float(np.median(places or halves))
 
@@ -106,6 +120,23 @@ def _to_8k(samples: Samples, rate: int) -> Samples:
 
 def _loudness(samples: Samples) -> float:
     return float(np.sqrt(np.mean(samples**2))) if len(samples) else 0.0
+
+
+def _pieces(wanted: Samples, prompt: Path) -> list[Piece]:
+    """Those of a prompt that are no pauses. Raises `ValueError` if there is none."""
+    loudness, size = _loudness(wanted), int(PIECE_SECONDS * RATE)
+    cut = [(at, wanted[at : at + size]) for at in range(0, max(len(wanted) - size, 0) + 1, size)]
+    pieces = [(at, piece) for at, piece in cut if _loudness(piece) > QUIET * loudness]
+    if not pieces or loudness == 0.0:
+        raise ValueError(f"{prompt} is silent: nothing can be recognised in it")
+    return pieces
+
+
+def _ends(find: Find, pieces: Sequence[Piece]) -> tuple[list[int], list[int]]:
+    """Where the prompt would begin by its last two pieces, else by halves of them; nothing while it is still being spoken."""
+    ends = _found(find, pieces[-2:], ALIKE)
+    halves = [] if ends else _found(find, _halves(pieces[-2:]), HALF_ALIKE)
+    return ends, halves if len(halves) >= 2 else []
 
 
 def _found(find: Find, pieces: Sequence[Piece], alike: float) -> list[int]:

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from engine.demo.child import Child, Event
 
 CALLS_PER_WORKER = 4
 """The wheel is compiled with PJSUA_MAX_CALLS=4, whatever `uaConfig.maxCalls` asks for."""
-READY_SECONDS = 15.0
-QUIT_SECONDS = 3.0
+SPARE_SLOTS = 6
+"""With fewer left another worker starts, which takes a second."""
 RTP_PORTS_PER_WORKER = 20
 
-Event = dict[str, Any]
 
-
-class SoftphoneError(RuntimeError):
-    """The softphones themselves do not work: not an outcome of a call."""
-
-
-@dataclass(eq=False)
-class Worker:
+class Worker(Child):
     """One subprocess of `engine.demo.worker`."""
 
-    process: asyncio.subprocess.Process
-    port: int
-    calls: set[str] = field(default_factory=set)
-    reader: asyncio.Task[None] | None = None
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        super().__init__(process)
+        self.calls: set[str] = set()
+        self.reader: asyncio.Task[None] | None = None
 
-    def tell(self, do: str, call: str = "", **fields: Any) -> None:
-        """Send one command; a worker that has died says so through its calls' `ended`, not here."""
-        assert self.process.stdin is not None
-        if not self.process.stdin.is_closing():
-            self.process.stdin.write(json.dumps({"do": do, "call": call, **fields}).encode() + b"\n")
+    @property
+    def port(self) -> int:
+        """Where it takes SIP."""
+        return int(self.ready["port"])
 
 
 class Pool:
@@ -66,7 +55,6 @@ class Pool:
         return [worker.process.pid for worker in self._workers]
 
     async def open(self) -> None:
-        self._recordings.mkdir(parents=True, exist_ok=True)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._ready):
@@ -79,16 +67,8 @@ class Pool:
         """Hang up and end every worker; one that does not quit in time is killed."""
         self._closing = True
         await asyncio.gather(*self._starting, return_exceptions=True)
-        for worker in self._workers:
-            worker.tell("quit")
-        for worker in list(self._workers):
-            try:
-                await asyncio.wait_for(worker.process.wait(), QUIT_SECONDS)
-            except TimeoutError:
-                worker.process.kill()
-                await worker.process.wait()
-            assert worker.reader is not None
-            await worker.reader
+        await asyncio.gather(*(worker.quit() for worker in self._workers))
+        await asyncio.gather(*(worker.reader for worker in self._workers if worker.reader is not None))
 
     def take(self, call: str) -> Worker | None:
         """The least busy worker, now charged with `call`; None when all are full (one more is then starting)."""
@@ -108,7 +88,7 @@ class Pool:
 
     def _grow_if_short(self) -> None:
         slots = sum(CALLS_PER_WORKER - len(worker.calls) for worker in self._workers)
-        if slots + CALLS_PER_WORKER * len(self._starting) < CALLS_PER_WORKER and not self._closing:
+        if slots + CALLS_PER_WORKER * len(self._starting) < SPARE_SLOTS and not self._closing:
             task = asyncio.create_task(self._start(), name="softphones: start a worker")
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
@@ -116,48 +96,20 @@ class Pool:
     async def _start(self) -> None:
         rtp = self._rtp_port + RTP_PORTS_PER_WORKER * self._started if self._rtp_port else 0
         self._started += 1
-        path = self._recordings / f"worker-{self._started}.log"
-        with path.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(
-                    sys.executable,
-                    "-m",
-                    "engine.demo.worker",
-                    str(self._recordings),
-                    str(rtp),
-                    str(os.getpid()),
-                ),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
-        assert process.stdout is not None
-        try:
-            first = await asyncio.wait_for(process.stdout.readline(), READY_SECONDS)
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
-        if not first:
-            await process.wait()
-            said = path.read_text(errors="replace").strip().splitlines()[-20:]
-            raise SoftphoneError(
-                "\n    ".join(["a softphone did not start (is 'dozvon[demo]' installed?):", *said])
-            )
-        worker = Worker(process, json.loads(first)["port"])
-        worker.reader = asyncio.create_task(self._read(worker), name=f"softphones: worker {process.pid}")
+        log = self._recordings / f"worker-{self._started}.log"
+        worker = await Worker.start("engine.demo.worker", self._recordings, rtp, log=log)
+        worker.reader = asyncio.create_task(
+            self._read(worker), name=f"softphones: worker {worker.process.pid}"
+        )
         self._workers.append(worker)
         self._grown.set()
 
     async def _read(self, worker: Worker) -> None:
-        assert worker.process.stdout is not None
-        async for line in worker.process.stdout:
-            event: Event = json.loads(line)
+        async for event in worker.events():
             if event["event"] == "ended":
                 worker.calls.discard(event["call"])
                 self._grown.set()
             self._on_event(worker, event)
-        await worker.process.wait()
         self._workers.remove(worker)
         if not self._closing:
             self.lost += 1

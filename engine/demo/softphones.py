@@ -16,7 +16,7 @@
         await call.presses("1")
         await call.hangs_up()
 
-SIP and audio are pjsip's, in worker processes (`worker`, `pool`), behind one address (`switchboard`). A phone without a script
+SIP and audio are pjsip's, in worker processes (`worker`, `pool`), behind one address (`switchboard`, `exchange`). A phone without a script
 refuses with 480, a number without a phone with 404; both are in `unexpected`.
 """
 
@@ -32,7 +32,9 @@ from types import TracebackType
 from typing import Self
 
 from engine.demo.call import AcceptKey, Bell, Call, CallOverError, Moment
-from engine.demo.pool import Event, Pool, SoftphoneError, Worker
+from engine.demo.child import Event, SoftphoneError
+from engine.demo.exchange import Exchange
+from engine.demo.pool import Pool, Worker
 from engine.demo.script import (
     NOT_FOUND,
     UNAVAILABLE,
@@ -53,7 +55,7 @@ from engine.demo.script import (
     Step,
     TakesCalls,
 )
-from engine.demo.switchboard import Address, Invite, Switchboard, caller_of
+from engine.demo.switchboard import Invite, caller_of
 
 __all__ = ["Call", "CallOverError", "Moment", "Phone", "PhoneNetwork", "Resident", "Script", "SoftphoneError"]
 
@@ -163,19 +165,23 @@ class PhoneNetwork:
         self._past: set[str] = set()
         """The Call-IDs of before the last `reset`."""
         self._scripts: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+        """Calls whose worker still starts."""
         self._dialled = itertools.count(1)
         self._registered: dict[str, Worker] = {}
         self._registering: dict[str, asyncio.Future[int]] = {}
         self._pool = Pool(recordings, rtp_port, workers, self._on_event)
-        self._board: Switchboard | None = None
+        self._recordings = recordings
+        self._exchange = Exchange(self._on_invite, self._on_dead_exchange)
 
     async def __aenter__(self) -> Self:
-        self._board = await Switchboard.open(("127.0.0.1", self.port), self._on_invite)
-        self.port = self._board.address[1]
+        self._recordings.mkdir(parents=True, exist_ok=True)
+        address = ("127.0.0.1", self.port)
+        _, self.port = await self._exchange.open(address, self._recordings / "switchboard.log")
         try:
             await self._pool.open()
         except BaseException:
-            self._board.close()
+            await self._exchange.close()
             raise
         return self
 
@@ -184,8 +190,7 @@ class PhoneNetwork:
     ) -> None:
         await self._stop_scripts()
         await self._pool.close()
-        if self._board is not None:
-            self._board.close()
+        await self._exchange.close()
 
     def phone(self, number: str, name: str = "") -> Phone:
         """The phone with this number; the same object each time."""
@@ -238,7 +243,8 @@ class PhoneNetwork:
         """Everybody stops what they are doing and hangs up."""
         await self._stop_scripts()
         for call in self.live:
-            if call.worker is None:  # its INVITE found no worker yet
+            if (waits := self._waiting.pop(call.name, None)) is not None:  # its INVITE found no worker yet
+                waits.cancel()
                 del self._live[call.name]
                 call.end(time.monotonic(), None, "never reached")
         await asyncio.gather(*(call.hangs_up() for call in self.live))
@@ -280,24 +286,34 @@ class PhoneNetwork:
             )
         return await self.prompts(text)
 
-    def _on_invite(self, invite: Invite) -> Address | None:
-        call = self._live.get(invite.call_id)
-        if call is None:
-            if invite.call_id in self._past or any(each.name == invite.call_id for each in self.calls):
-                return None  # a retransmission to a silent phone: it goes on for 6.4 s, into the next test
-            call = Call(self, invite.call_id, invite.number, invite.caller, invite)
-            self.calls.append(call)
-            script = self._script_of(call)
-            if script.steps and isinstance(script.steps[-1], Ignore):
-                call.end(time.monotonic(), None, "silent")
-                return None
-            self._live[call.name] = call
-            self._perform(call, script)
-        worker = self._pool.take(call.name)
-        if worker is None:
-            return None  # the caller repeats its INVITE; by then a worker has started
+    def _on_invite(self, invite: Invite) -> None:
+        if invite.call_id in self._past or any(call.name == invite.call_id for call in self.calls):
+            return  # repeated: to a silent phone (for 6.4 s, into the next test), or because its worker still starts
+        call = Call(self, invite.call_id, invite.number, invite.caller, invite)
+        self.calls.append(call)
+        script = self._script_of(call)
+        if script.steps and isinstance(script.steps[-1], Ignore):
+            call.end(time.monotonic(), None, "silent")
+            return
+        self._live[call.name] = call
+        self._perform(call, script)
+        if (worker := self._pool.take(call.name)) is not None:
+            self._connect(call, worker)
+        else:
+            self._waiting[call.name] = asyncio.create_task(
+                self._connect_soon(call), name=f"softphones: {call.name} waits"
+            )
+
+    async def _connect_soon(self, call: Call) -> None:
+        self._connect(call, await self._pool.take_soon(call.name))
+        del self._waiting[call.name]
+
+    def _connect(self, call: Call, worker: Worker) -> None:
         call.serve(worker)
-        return ("127.0.0.1", worker.port)
+        self._exchange.route(call.name, worker.port)
+
+    def _on_dead_exchange(self) -> None:
+        self.troubles.append("the switchboard's process died")
 
     def _script_of(self, call: Call) -> Script:
         phone = self._phones.get(call.number)
@@ -344,8 +360,7 @@ class PhoneNetwork:
             self.troubles.append(f"{call.number}: {event.get('text', 'its softphone process died')}")
         if event["event"] == "ended":
             del self._live[call.name]
-            if self._board is not None:
-                self._board.release(call.name)
+            self._exchange.release(call.name)
         call.take(event)
 
     def _at_desk(self, worker: Worker, event: Event) -> None:

@@ -1,9 +1,10 @@
-"""One SIP address for all softphones: a UDP forwarder in front of the worker processes.
+"""One SIP address for all softphones: a UDP forwarder in front of the worker processes, in a process of its own (`child`).
 
 It is a stateless proxy (RFC 3261, 16.11) that keeps one thing: which worker has which Call-ID. A request goes down with a Via of
 ours on top, a response goes up without it; nothing else is touched. It reads no more of a message than its first line and
-four headers. A new INVITE is offered to `on_invite`; while that has no worker to name, the message is dropped and the caller's
-retransmission asks again, so an unanswered `silent` phone is simply one that never gets a worker.
+four headers. A new INVITE is told of, each time that it comes, and waits for its route; a `silent` phone is one that never gets any.
+
+Commands: `route {call, port}`, `release {call}`, `quit`. Events: `ready`, `invite {call_id, number, caller, caller_name, headers}`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import socket
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import cast
 from urllib.parse import unquote
+
+from engine.demo import child
 
 Address = tuple[str, int]
 
@@ -73,22 +78,34 @@ class _Route:
     released_at: float | None = None
 
 
-class Switchboard(asyncio.DatagramProtocol):
-    """Forwards SIP between whoever calls `address` and the workers. Open with `await Switchboard.open(...)`."""
+@dataclass(slots=True)
+class _Unrouted:
+    """An INVITE that has no worker yet."""
 
-    def __init__(self, on_invite: Callable[[Invite], Address | None]) -> None:
+    message: bytes
+    caller: Address
+    came_at: float
+    cancel: bytes = b""
+    """What its caller sent when it grew tired of waiting."""
+
+
+class Switchboard(asyncio.DatagramProtocol):
+    """Forwards SIP between whoever calls its address and the workers. `on_invite` hears of each INVITE that has no route."""
+
+    def __init__(self, on_invite: Callable[[Invite], None]) -> None:
         self._on_invite = on_invite
         self._routes: dict[bytes, _Route] = {}
+        self._unrouted: dict[bytes, _Unrouted] = {}
         self._transport: asyncio.DatagramTransport | None = None
-        self.address: Address = ("127.0.0.1", 0)
+        self._address: Address = ("", 0)
 
-    @classmethod
-    async def open(cls, address: Address, on_invite: Callable[[Invite], Address | None]) -> Switchboard:
-        """Bind `address` (port 0: any). `on_invite` is asked for a worker at every transmission of an unrouted INVITE."""
-        loop = asyncio.get_running_loop()
-        transport, board = await loop.create_datagram_endpoint(lambda: cls(on_invite), local_addr=address)
-        board.address = transport.get_extra_info("sockname")
-        return board
+    def route(self, call_id: str, worker: Address) -> None:
+        """From now on the call is that worker's; an INVITE that waits for this goes there at once."""
+        waiting = self._unrouted.pop(call_id.encode(), None)
+        if waiting is not None:
+            self._routes[call_id.encode()] = _Route(waiting.caller, worker)
+            for message in filter(None, (waiting.message, waiting.cancel)):
+                self._send(with_via(message, self._address), worker)
 
     def release(self, call_id: str) -> None:
         """The call is over: keep its route for retransmissions, then drop it."""
@@ -100,36 +117,35 @@ class Switchboard(asyncio.DatagramProtocol):
             for each, kept in self._routes.items()
             if kept.released_at is None or now - kept.released_at < ROUTE_KEPT_SECONDS
         }
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        self._unrouted = {
+            each: kept for each, kept in self._unrouted.items() if now - kept.came_at < ROUTE_KEPT_SECONDS
+        }
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)  # no subclass of it before 3.12
+        self._address = transport.get_extra_info("sockname")
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         call_id = _CALL_ID.search(data)
         if call_id is None:
             return  # keep-alives
-        if data.startswith(b"SIP/2.0 "):
-            if (route := self._routes.get(call_id[1])) is not None and addr == route.worker:
+        route = self._routes.get(call_id[1])
+        if route is None:
+            self._meet(call_id[1], data, addr)
+        elif data.startswith(b"SIP/2.0 "):
+            if addr == route.worker:
                 self._send(without_top_via(data), route.upstream)
-            return
-        route = self._routes.get(call_id[1]) or self._connect(data, addr)
-        if route is not None and addr != route.worker:
+        elif addr != route.worker:
             route.upstream = addr
-            self._send(with_via(data, self.address), route.worker)
+            self._send(with_via(data, self._address), route.worker)
 
-    def _connect(self, message: bytes, caller: Address) -> _Route | None:
-        if not message.startswith(b"INVITE ") or _TO_TAG.search(message):
-            return None
-        invite = Invite.parse(message)
-        worker = self._on_invite(invite)
-        if worker is None:
-            return None
-        route = self._routes[invite.call_id.encode()] = _Route(caller, worker)
-        return route
+    def _meet(self, call_id: bytes, message: bytes, caller: Address) -> None:
+        """A message of a call that has no route."""
+        if message.startswith(b"INVITE ") and not _TO_TAG.search(message):
+            self._unrouted[call_id] = _Unrouted(message, caller, time.monotonic())
+            self._on_invite(Invite.parse(message))
+        elif message.startswith(b"CANCEL ") and call_id in self._unrouted:
+            self._unrouted[call_id].cancel = message
 
     def _send(self, data: bytes, to: Address) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -150,3 +166,37 @@ def with_via(request: bytes, here: Address) -> bytes:
 def without_top_via(response: bytes) -> bytes:
     """The response without its topmost Via, which is ours."""
     return _TOP_VIA.sub(b"", response, count=1)
+
+
+async def _serve(address: socket.socket) -> None:
+    loop, over, commands = asyncio.get_running_loop(), asyncio.Event(), child.Commands()
+    _, board = await loop.create_datagram_endpoint(
+        lambda: Switchboard(lambda invite: child.tell(1, "invite", **asdict(invite))), sock=address
+    )
+
+    def obey() -> None:
+        for command in commands.read():
+            match command["do"]:
+                case "route":
+                    board.route(command["call"], ("127.0.0.1", command["port"]))
+                case "release":
+                    board.release(command["call"])
+                case "quit":
+                    over.set()
+        if commands.over:
+            loop.remove_reader(0)
+            over.set()
+
+    loop.add_reader(0, obey)
+    child.tell(1, "ready")
+    await over.wait()
+
+
+def main() -> None:
+    """`python -m engine.demo.switchboard SOCKET PARENT_PID`: the number of the UDP socket to serve, which was inherited."""
+    if child.begin(int(sys.argv[2])):
+        asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

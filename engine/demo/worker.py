@@ -1,7 +1,4 @@
-"""One softphone process: a pjsua2 endpoint with at most four calls, driven by JSON lines.
-
-Standard input takes commands, standard output gives events, one JSON object a line. Times are `time.monotonic()`, which on
-Linux all processes share. A pjsip assertion aborts this process alone; the process dies with its parent.
+"""One softphone process (`child`): a pjsua2 endpoint with at most four calls. A pjsip assertion aborts this process alone.
 
 Commands: `dial {call, to, caller, name}`, `respond {call, code}`, `press {call, keys, info}`, `say {call, wav, loop}`,
 `hush {call}`, `hang_up {call, code}`, `register {phone, password, registrar}`, `unregister {phone}`, `quit`.
@@ -13,13 +10,9 @@ An incoming call is named by its SIP Call-ID, an outgoing one by whatever `dial`
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
-import json
 import os
 import select
-import signal
 import sys
 import time
 from pathlib import Path
@@ -27,18 +20,18 @@ from typing import Any
 
 import pjsua2 as pj
 
+from engine.demo import child
 from engine.demo.pool import CALLS_PER_WORKER
 
 CLOCK_RATE = 8000
-POLL_BUSY_MS, POLL_IDLE_MS = 5, 20
+POLL_MS = 20
+"""How late a command of the parent, or the beginning of speech, may be noticed; SIP is taken at once. A dozen of us run in a test."""
 SPEECH_LEVEL = 8
 """pjmedia's level (percent, logarithmic) above which a moment counts as speech: words are 10 to 35, silence is 0."""
 SPEECH_HOLD_SECONDS = 0.12
 """Gaps between syllables that still count as speech."""
 SPEECH_REPORT_SECONDS = 0.05
 WAV_CLOSE_SECONDS = 1.0
-PR_SET_PDEATHSIG = 1
-NICENESS = -10
 
 
 class Line(pj.Call):  # type: ignore[misc]
@@ -181,7 +174,7 @@ class Desk:
         self.quitting = False
         self._recorded = 0
         self._events = events
-        self._commands = b""
+        self._commands = child.Commands()
         self._endpoint, self.port, self._settings = _endpoint(rtp_port)
         self.account = Account()
         self.account.desk = self
@@ -193,14 +186,12 @@ class Desk:
         return self._recorded
 
     def tell(self, event: str, call: str = "", **fields: Any) -> None:
-        line = json.dumps({"event": event, "call": call, "at": time.monotonic(), **fields}) + "\n"
-        os.write(self._events, line.encode())
+        child.tell(self._events, event, call=call, **fields)
 
     def run(self) -> None:
         self.tell("ready", port=self.port)
         while not self.quitting:
-            wait = POLL_BUSY_MS if self.lines else POLL_IDLE_MS
-            self._endpoint.libHandleEvents(wait)
+            self._endpoint.libHandleEvents(POLL_MS)
             while self._endpoint.libHandleEvents(0) > 0:
                 pass
             self._read_commands()
@@ -223,7 +214,7 @@ class Desk:
         self._endpoint.hangupAllCalls()
         deadline = time.monotonic() + 1.0
         while any(not line.over for line in self.lines.values()) and time.monotonic() < deadline:
-            self._endpoint.libHandleEvents(POLL_BUSY_MS)
+            self._endpoint.libHandleEvents(POLL_MS)
         while self.lines:
             self._forget(next(iter(self.lines.values())))
         self._forgotten.clear()
@@ -241,17 +232,14 @@ class Desk:
 
     def _read_commands(self) -> None:
         while select.select([0], [], [], 0)[0]:
-            data = os.read(0, 65536)
-            if not data:
-                self.quitting = True
-                return
-            *lines, self._commands = (self._commands + data).split(b"\n")
-            for line in lines:
-                command = json.loads(line)
+            for command in self._commands.read():
                 try:
                     self._obey(command)
                 except pj.Error as error:
                     self.tell("trouble", command.get("call", ""), text=f"{command['do']}: {error.reason}")
+            if self._commands.over:
+                self.quitting = True
+                return
 
     def _obey(self, command: dict[str, Any]) -> None:
         verb, name = command["do"], command.get("call", "")
@@ -340,21 +328,11 @@ def _endpoint(rtp_port: int) -> tuple[Any, int, Any]:
     return endpoint, port, settings
 
 
-def _go_first() -> None:
-    """A telephone is a machine of its own: nothing here should delay its sound."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-
-
 def main() -> None:
     """`python -m engine.demo.worker RECORDINGS_DIR RTP_PORT PARENT_PID`."""
     recordings, rtp_port, parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return  # the parent was gone before we asked to die with it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    _go_first()
+    if not child.begin(parent):
+        return
     events = os.dup(1)
     os.dup2(2, 1)  # pjlib prints a banner on standard output before its log can be silenced
     desk = Desk(recordings, rtp_port, events)

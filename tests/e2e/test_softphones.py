@@ -10,6 +10,7 @@ import os
 import signal
 import struct
 import sys
+import time
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -184,6 +185,19 @@ async def test_a_cancelled_ring_ends(people: People, conductor: Conductor) -> No
     call = await people.plumber.rang()
     await conductor.ends(channel)
     assert (await call.ended()).code == 487
+
+
+async def test_a_call_ends_when_it_ends_however_busy_we_are(people: People, conductor: Conductor) -> None:
+    people.plumber.answers()
+    channel = await conductor.rings(people.plumber.number)
+    call = await people.plumber.rang()
+    await call.answered()
+    asked = time.monotonic()
+    await conductor.ends(channel)
+    time.sleep(1.0)  # we are held up, not the phones
+    await call.ended()
+    assert call.ended_at is not None
+    assert call.ended_at - asked < 0.5
 
 
 async def test_a_call_after_another_goes_as_written(people: People, conductor: Conductor) -> None:

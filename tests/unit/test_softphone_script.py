@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.demo.hearing import Samples, heard, heard_at, speech_seconds
+from engine.demo.hearing import Listener, Samples, heard, heard_at, speech_seconds
 from engine.demo.script import FOR_EVER, Answer, HangUp, Hear, Hold, NoMore, Press, Refuse, Ring, Script
 from engine.demo.softphones import Call, Phone
-from engine.demo.switchboard import Invite, with_via, without_top_via
+from engine.demo.switchboard import Address, Invite, Switchboard, with_via, without_top_via
 
 INVITE = (
     b"INVITE sip:%2B79000000001@127.0.0.1:15110 SIP/2.0\r\n"
@@ -153,6 +155,63 @@ class TestSwitchboard:
         assert vias[3] != vias[0]
 
 
+class Wire(asyncio.DatagramTransport):
+    """What is sent, and to whom."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 15110)})
+        self.sent: list[tuple[bytes, int]] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        self.sent.append((bytes(data).split(b" ", 1)[0], addr[1]))
+
+
+class TestRoutes:
+    CALLER: Address = ("127.0.0.1", 15060)
+    WORKER: Address = ("127.0.0.1", 15200)
+
+    @pytest.fixture
+    def invites(self) -> list[Invite]:
+        return []
+
+    @pytest.fixture
+    def board(self, invites: list[Invite]) -> Switchboard:
+        board = Switchboard(invites.append)
+        board.connection_made(Wire())
+        return board
+
+    @staticmethod
+    def sent(board: Switchboard) -> list[tuple[bytes, int]]:
+        assert isinstance(board._transport, Wire)
+        return board._transport.sent
+
+    def test_an_invite_waits_for_its_worker_and_is_sent_once(
+        self, board: Switchboard, invites: list[Invite]
+    ) -> None:
+        for _ in range(3):
+            board.datagram_received(INVITE, self.CALLER)
+        assert [invite.call_id for invite in invites] == ["3f2a@dozvon"] * 3
+        assert not self.sent(board)
+        board.route("3f2a@dozvon", self.WORKER)
+        board.datagram_received(b"SIP/2.0 180 Ringing" + INVITE[INVITE.index(b"\r\n") :], self.WORKER)
+        assert self.sent(board) == [(b"INVITE", 15200), (b"SIP/2.0", 15060)]
+
+    def test_who_has_given_up_meanwhile_does_so_at_the_worker(self, board: Switchboard) -> None:
+        board.datagram_received(INVITE, self.CALLER)
+        board.datagram_received(INVITE.replace(b"INVITE", b"CANCEL"), self.CALLER)
+        board.route("3f2a@dozvon", self.WORKER)
+        assert self.sent(board) == [(b"INVITE", 15200), (b"CANCEL", 15200)]
+
+    def test_of_an_unknown_call_nothing_is_passed_on(self, board: Switchboard, invites: list[Invite]) -> None:
+        board.datagram_received(INVITE.replace(b"INVITE sip", b"BYE sip"), self.CALLER)
+        board.route("3f2a@dozvon", self.WORKER)
+        assert not invites
+        assert not self.sent(board)
+
+
 class TestHearing:
     @pytest.fixture
     def voices(self, tmp_path: Path) -> tuple[Path, Path]:
@@ -180,6 +239,21 @@ class TestHearing:
         assert heard(saved(tmp_path / "call.wav", slipped), voices[0])
         cut = np.concatenate((np.zeros(900), voice[:12500], np.zeros(4000)))
         assert not heard(saved(tmp_path / "cut.wav", cut), voices[0])
+
+    @pytest.mark.parametrize("look", [0.1, 0.25, 0.7])
+    def test_it_is_heard_as_soon_as_it_is_over(
+        self, tmp_path: Path, voices: tuple[Path, Path], look: float
+    ) -> None:
+        recording, listener, other = tmp_path / "call.wav", Listener(voices[0]), Listener(voices[1])
+        call = np.concatenate((np.zeros(4000), babble(1) * 0.5, np.zeros(8000)))
+        heard_after = []
+        for end in np.arange(look, len(call) / 8000, look):
+            saved(recording, call[: int(end * 8000)])
+            assert not other.heard(recording)
+            if listener.heard(recording):
+                heard_after.append(end)
+        assert 2.0 < heard_after[0] <= 2.5 + look
+        assert heard_after[-1] <= 2.5 + 0.8 + look, "what is over is looked for no more"
 
     def test_half_of_it_is_not_it(self, tmp_path: Path, voices: tuple[Path, Path]) -> None:
         recording = saved(tmp_path / "call.wav", np.concatenate((babble(1)[:11000], np.zeros(8000))))
