@@ -94,7 +94,7 @@ async def run(settings: Settings) -> None:
         on_duty = asyncio.create_task(built.duty.kept(), name="duty")
         tasks = {serving, watching, guarding, on_duty, stopped}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        ends = [error for task in done - {stopped} if (error := task.exception())]
+        ends = [error for task in done - {stopped} if not task.cancelled() and (error := task.exception())]
         log.info("the engine stops", calls=built.phone.legs, reason=str(ends[0]) if ends else "told to")
         if stopped in done and built.phone.legs:
             with suppress(StoreFailed):

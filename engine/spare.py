@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from engine.cli import main  # with it, everything that the engine is made of
+import engine.cli.serve  # noqa: F401 - with it, everything that the engine is made of
+from engine.cli import main
 
 
 def wait_to_be_needed() -> bool:

@@ -16,6 +16,9 @@ from engine.store.store import Store
 
 users = typer.Typer(help="Who signs in to the console.", no_args_is_help=True)
 tokens = typer.Typer(help="Who uses the API.", no_args_is_help=True)
+app = typer.Typer()
+app.add_typer(users, name="user")
+app.add_typer(tokens, name="token")
 
 
 @asynccontextmanager

@@ -18,14 +18,10 @@ from engine.files.company import load_company
 from engine.files.watch import company_folders, import_company
 from engine.share import share_dir
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    app.command()(check)
-    app.command()(simulate)
-    app.command("import")(import_)
+app = typer.Typer()
 
 
+@app.command()
 def check(
     context: typer.Context,
     folder: Path | None = typer.Argument(
@@ -45,6 +41,7 @@ def check(
         raise typer.Exit(WRONG)
 
 
+@app.command()
 def simulate(
     context: typer.Context,
     policy: str = typer.Argument(help="The policy's name."),
@@ -74,6 +71,7 @@ def simulate(
     emit([_plain(one) for one in told], as_json, "\n".join(_line(one, zone) for one in told))
 
 
+@app.command("import")
 def import_(
     context: typer.Context,
     folder: Path = typer.Argument(help="The company's folder."),

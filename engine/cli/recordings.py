@@ -24,12 +24,14 @@ from engine.upkeep import KEY_FILE, recording_keys, recordings_away
 
 Change = Callable[[Archive], None]
 
-app = typer.Typer(
+recordings = typer.Typer(
     help="Recordings: whether they are as they were, and what is to become of them.", no_args_is_help=True
 )
+app = typer.Typer()
+app.add_typer(recordings, name="recordings")
 
 
-@app.command("verify")
+@recordings.command("verify")
 def verify_command(
     context: typer.Context,
     tickets: bool = typer.Option(True, help="Ask the database, too, which recordings there must be."),
@@ -55,7 +57,7 @@ def verify_command(
         raise typer.Exit(WRONG)
 
 
-@app.command("export")
+@recordings.command("export")
 def export_command(
     context: typer.Context,
     into: Path = typer.Argument(help="A folder that does not exist yet."),
@@ -89,7 +91,7 @@ def export_command(
     emit({"folder": str(into), "recordings": exported}, as_json, f"записей: {len(exported)}, папка {into}")
 
 
-@app.command()
+@recordings.command()
 def hold(
     context: typer.Context,
     recording: str,
@@ -101,7 +103,7 @@ def hold(
     _change(context, recording, as_json, lambda archive: archive.hold(recording, by, reason), "удержана")
 
 
-@app.command()
+@recordings.command()
 def release(
     context: typer.Context,
     recording: str,
@@ -113,7 +115,7 @@ def release(
     _change(context, recording, as_json, lambda archive: archive.release(recording, by, reason), "отпущена")
 
 
-@app.command("rekey")
+@recordings.command("rekey")
 def rekey_command(context: typer.Context, company: str, as_json: bool = JSON) -> None:
     """Give a company a new key. Its recordings are not written anew: only their wrapped keys are."""
     settings = settings_of(context)

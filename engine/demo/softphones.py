@@ -189,6 +189,8 @@ class PhoneNetwork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stop_scripts()
+        for waits in self._waiting.values():
+            waits.cancel()
         await self._pool.close()
         await self._exchange.close()
 
