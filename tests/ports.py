@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import random
 import socket
 import tempfile
 from collections import deque
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from engine.asterisk.settings import RTP_OFFSET
 
-FIRST, LAST = 20_000, 31_900
-"""Below what Linux hands out by itself (32768): there a client that tries while nobody listens ends up connected to itself."""
+FIRST, LAST, EPHEMERAL = 20_000, 31_900, 32_768
+"""Below what Linux hands out by itself: there a client that tries while nobody listens ends up connected to itself."""
 RTP_PORTS = 600
 BLOCK = RTP_OFFSET + RTP_PORTS
 """What one installation may use, from its base port on."""
@@ -25,6 +24,10 @@ BOUND = {
     **dict.fromkeys((1, 2, 3), socket.SOCK_STREAM),  # AMI, ARI, console
 }
 
+SINGLES = 54
+"""Single ports of one test process: sixteen processes have some."""
+
+_singles: deque[int] = deque()
 _mine: deque[tuple[int, int]] = deque()
 """Base and the descriptor whose lock says that it is ours, for as long as this process lives."""
 
@@ -44,16 +47,26 @@ def free_base_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Single TCP ports that are free now."""
-    with contextlib.ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            port = random.randrange(LAST, 32_768)
-            one = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                one.bind(("127.0.0.1", port))
-                found.append(port)
-        return found
+    """Single TCP ports that are free now, and that nobody is given again until all others of this process have been."""
+    if not _singles:
+        _singles.extend(_claimed_singles())
+    found: list[int] = []
+    for _ in range(len(_singles)):
+        _singles.rotate(-1)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", _singles[0]))
+            found.append(_singles[0])
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"no {count} free ports among {min(_singles)} to {max(_singles)}")
+
+
+def _claimed_singles() -> range:
+    """A range of ports that no other test process uses as long as this one lives."""
+    for first in range(LAST, EPHEMERAL - SINGLES + 1, SINGLES):
+        if _claimed(first) is not None:
+            return range(first, first + SINGLES)
+    raise RuntimeError(f"all ports from {LAST} to {EPHEMERAL} are other test processes'")
 
 
 def _claimed(base: int) -> int | None:

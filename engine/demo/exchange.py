@@ -19,6 +19,10 @@ class Exchange:
         self._child: Child | None = None
         self._reader: asyncio.Task[None] | None = None
 
+    @property
+    def processes(self) -> list[int]:
+        return [self._child.process.pid] if self._child is not None else []
+
     async def open(self, address: Address, log: Path) -> Address:
         """Serve `address` (port 0: any), and return what it has become. Raises `OSError` if it is taken."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as served:

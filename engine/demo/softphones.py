@@ -257,8 +257,8 @@ class PhoneNetwork:
 
     @property
     def processes(self) -> list[int]:
-        """The worker processes, for those who want to see them gone, or to end one."""
-        return self._pool.processes
+        """All helper processes, for those who want to see them gone."""
+        return [*self._pool.processes, *self._exchange.processes]
 
     @property
     def live(self) -> list[Call]:

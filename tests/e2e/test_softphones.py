@@ -341,12 +341,12 @@ async def test_a_worker_that_dies_ends_its_calls_and_is_replaced(
 
 async def test_no_process_is_left(tmp_path: Path) -> None:
     async with PhoneNetwork(0, recordings=tmp_path, workers=3) as network:
-        workers = network.processes
-        assert len(workers) == 3
-    assert not any(alive(worker) for worker in workers)
+        processes = network.processes
+        assert len(processes) == 3 + 1
+    assert not any(alive(process) for process in processes)
 
 
-async def test_the_workers_die_with_whoever_started_them(tmp_path: Path) -> None:
+async def test_they_die_with_whoever_started_them(tmp_path: Path) -> None:
     program = """
 import asyncio, pathlib, sys
 from engine.demo.softphones import PhoneNetwork
@@ -360,13 +360,13 @@ asyncio.run(main())
         *(sys.executable, "-c", program, str(tmp_path)), stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
-    workers = [int(word) for word in (await parent.stdout.readline()).split()]
-    assert len(workers) == 2
-    assert all(alive(worker) for worker in workers)
+    processes = [int(word) for word in (await parent.stdout.readline()).split()]
+    assert len(processes) == 2 + 1
+    assert all(alive(process) for process in processes)
     parent.kill()
     await parent.wait()
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while any(alive(worker) for worker in workers):
+        while any(alive(process) for process in processes):
             await asyncio.sleep(0.02)
 
 
