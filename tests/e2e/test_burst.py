@@ -15,7 +15,7 @@ from tests.e2e.sipp import burst
 
 CALLERS, VOICES = 200, 20
 RATE = 40.0
-TALK_SECONDS, VOICE_SECONDS = 5.0, 16.0
+TALK_SECONDS, VOICE_SECONDS = 5.0, 8.0
 ENDED_SECONDS = 30.0
 """How long answering and ending may take beside the talks themselves."""
 ABROAD, FRIGHTENED = "+4930[call_number]", "+493099999"
