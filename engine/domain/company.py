@@ -70,6 +70,13 @@ class Company:
     """Planned outages and news, from the company's files."""
     limits: dict[str, timedelta] = field(default_factory=dict)
     """Deadlines of its own, by the name of the clock (`engine.domain.clocks`)."""
+    _staff: dict[str, Contact] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """The staff by each of their numbers: looked into at every call."""
+
+    def __post_init__(self) -> None:
+        for contact in self.contacts.values():
+            for number in (*contact.numbers, *contact.reserve):
+                self._staff.setdefault(number, contact)
 
     def may_dial(self, number: str) -> bool:
         """Whether the number is on the allow-list of destinations."""
@@ -77,9 +84,7 @@ class Company:
 
     def staff(self, number: str | None) -> Contact | None:
         """Whose number it is, among the staff; None for anybody else."""
-        return next(
-            (one for one in self.contacts.values() if number in one.numbers or number in one.reserve), None
-        )
+        return self._staff.get(number) if number is not None else None
 
     def zone_of(self, house: str | None) -> str:
         """The time zone of a house; the company's own if the house is not known."""
