@@ -15,7 +15,7 @@ from .ari.client import AriClient
 from .ari.errors import AriError
 from .errands import Errands
 
-LINGER_SECONDS = 0.03
+LINGER_SECONDS = 0.1
 """Most often the next prompt follows at once, and no silence is needed between."""
 
 
