@@ -102,12 +102,13 @@ class Rig:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
             return store.execute(question, values).fetchall()
 
-    def flaws(self, since: int) -> int:
-        """How many recordings have a flaw, on tickets with a greater number than `since`."""
+    def flaws(self, since: int, *, but: str = "") -> int:
+        """How many recordings have a flaw (`but` that one), on tickets with a greater number than `since`."""
         found = self._ask(
             "SELECT count(*) FROM events WHERE ticket > ? AND type = 'RecordingAttached'"
-            " AND json_extract(data, '$.flaw') IS NOT NULL",
+            " AND coalesce(json_extract(data, '$.flaw'), ?2) != ?2",
             since,
+            but,
         )
         return int(found[0][0])
 
