@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -94,8 +95,8 @@ async def run(settings: Settings) -> None:
         on_duty = asyncio.create_task(built.duty.kept(), name="duty")
         tasks = {serving, watching, guarding, on_duty, stopped}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        ends = [error for task in done - {stopped} if not task.cancelled() and (error := task.exception())]
-        log.info("the engine stops", calls=built.phone.legs, reason=str(ends[0]) if ends else "told to")
+        ends = [_why(task) for task in done - {stopped}]
+        log.info("the engine stops", calls=built.phone.legs, reason=ends[0] if ends else "told to")
         if stopped in done and built.phone.legs:
             with suppress(StoreFailed):
                 await built.store.do(_nothing)  # whatever waits to be written is before this in the line
@@ -106,6 +107,12 @@ async def run(settings: Settings) -> None:
         await asyncio.wait(tasks)
         for task in done - {stopped}:
             task.result()
+
+
+def _why(ended: asyncio.Task[Any]) -> str:
+    """What a task says that should have gone on as long as the engine."""
+    error = None if ended.cancelled() else ended.exception()
+    return f"{ended.get_name()} ended" if error is None else str(error) or repr(error)
 
 
 async def _nothing(_: AsyncConnection) -> None:

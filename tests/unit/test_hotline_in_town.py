@@ -440,6 +440,25 @@ async def test_a_key_counts_of_who_hangs_up_before_it_is_asked_for(seconds: floa
 
 
 @virtual
+async def test_who_pressed_over_the_announcement_is_rung_back_and_not_asked_again() -> None:
+    async with town() as built:
+        built.phone(RESIDENT).answers().holds(60).hangs_up()
+        call = calls(built)
+        ticket = await ticket_of(built, call)
+        await call.hears(0.5)
+        await call.presses("1")
+        await call.hangs_up()
+        await built.until(ticket, NumberTold)
+        back = await built.until(ticket, CallStarted, 2)
+        again = next(one for one in built.network.live.values() if one.id == back.call)
+        heard = heard_by(built, again)
+        assert "Авария принята" in heard
+        assert FIRST_QUESTION not in heard
+        assert len(built.events(ticket, EscalationStarted)) == 1
+        assert [e.key for e in built.events(ticket, KeyPressed)] == ["1"]
+
+
+@virtual
 async def test_a_call_that_we_ended_is_not_rung_back() -> None:
     async with town() as built:
         call = calls(built)
